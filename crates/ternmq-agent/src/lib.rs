@@ -1,0 +1,1 @@
+//! What an MQTT client decides: outbox, resend, reconnect and backoff.

@@ -1,0 +1,1 @@
+//! The host of the broker: shard threads, listeners, rings, configuration.

@@ -1,0 +1,1 @@
+//! An MQTT client that does not lose messages: async and blocking.

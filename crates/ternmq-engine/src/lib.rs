@@ -1,0 +1,1 @@
+//! What an MQTT broker decides: sessions, routing, retained messages, wills, the gate.

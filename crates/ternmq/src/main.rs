@@ -1,0 +1,3 @@
+//! The `ternmq` command.
+
+fn main() {}
