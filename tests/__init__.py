@@ -1,0 +1,1 @@
+"""Real clients against the real binary. See README.md beside this file."""
