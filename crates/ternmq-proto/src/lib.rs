@@ -13,13 +13,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod connection;
 pub mod error;
 pub mod frame;
+pub mod inbound;
+pub mod inflight;
 pub mod packet;
 pub mod property;
 pub mod qos;
 pub mod reason_code;
 pub mod topic;
+pub mod topic_alias;
 pub mod version;
 mod wire;
 
