@@ -48,7 +48,7 @@ class Broker:
                 return int(line.split()[1]) * 1024
         raise AssertionError(f"no VmRSS for the broker, process {self.pid}")
 
-    def log_tail(self, lines=40):
+    def log_tail(self, lines=15):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def stop(self):

@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from .waiting import PATIENCE
+from .waiting import PATIENCE, wait_until
 
 VERSIONS = {3: paho.MQTTv31, 4: paho.MQTTv311, 5: paho.MQTTv5}
 FENCE = "fence/"
@@ -250,3 +250,21 @@ class Client:
         """Nothing that `publisher` has sent so far is left for this client."""
         self.fence(publisher, qos)
         assert not self.inbox, f"unexpected messages: {self._glance()}"
+
+
+def persistent(version, expiry=3600):
+    """The options of a Client whose session outlives its connection."""
+    return {"version": version, "clean": False, **({"expiry": expiry} if version == 5 else {})}
+
+
+def wait_retained_gone(client, topic):
+    """Waits until a retained message has expired: subscribing does not bring it any more."""
+
+    def gone():
+        client.unsubscribe(topic)
+        client.inbox.clear()
+        client.subscribe(topic, 0)
+        client.fence(client, 0)
+        return not client.inbox
+
+    wait_until(gone, f"the retained message on {topic} to expire")
