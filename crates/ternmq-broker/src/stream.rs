@@ -1,0 +1,3 @@
+//! How bytes are carried between a client and this process.
+
+pub mod tcp;
