@@ -86,11 +86,11 @@ def test_a_session_may_be_ended_by_disconnect(connect, topic):
 
 
 def test_a_session_may_be_kept_longer_by_disconnect(connect, topic):
-    """An expiry of 1 s becomes an hour; the message with an expiry of 1 s tells when that second is over."""
+    """An expiry of 1 s becomes an hour; a retained message with an expiry of 2 s tells when that second is over."""
     subscriber, publisher = connect("sub", **persistent(5, expiry=1)), connect("pub")
     subscriber.subscribe(topic, 1)
     subscriber.disconnect(SessionExpiryInterval=3600)
-    publisher.publish(f"{topic}/clock", b"1 s", 1, retain=True, MessageExpiryInterval=1)
+    publisher.publish(f"{topic}/clock", b"2 s", 1, retain=True, MessageExpiryInterval=2)
     wait_retained_gone(publisher, f"{topic}/clock")
     assert subscriber.connect().session_present
 
