@@ -6,7 +6,6 @@ from .support.client import persistent, wait_retained_gone
 
 NO_MATCHING_SUBSCRIBERS = 0x10
 TOPIC_ALIAS_INVALID = 0x94
-PACKET_TOO_LARGE = 0x95
 
 
 # topic aliases

@@ -197,6 +197,12 @@ class Client:
             _, mid = self.paho.subscribe(topic_filter, qos)
         return self.wait(lambda: self.subacks.get(mid), f"SUBACK for {topic_filter}")[0]
 
+    def subscribe_all(self, topic_filters, qos=0):
+        """One SUBSCRIBE with many filters; the reason codes."""
+        each = SubscribeOptions(qos) if self.version == 5 else qos
+        _, mid = self.paho.subscribe([(it, each) for it in topic_filters])
+        return self.wait(lambda: self.subacks.get(mid), f"SUBACK for {len(topic_filters)} filters")
+
     def unsubscribe(self, topic_filter):
         """Unsubscribes and waits; MQTT 5's reason code, None before."""
         _, mid = self.paho.unsubscribe(topic_filter)
