@@ -117,7 +117,7 @@ max_inflight_messages {inflight}
 """
 
 
-def start_mosquitto(directory, inflight=100, extra=""):
+def start_mosquitto(directory, inflight=1000, extra=""):
     program = shutil.which("mosquitto")
     if program is None:
         raise AssertionError("mosquitto is not installed (Debian package mosquitto)")

@@ -131,6 +131,9 @@ class Client:
         self.wait(lambda: self.connack or self.disconnected, "CONNACK")
         assert self.connack, "the connection was closed without a CONNACK"
         assert self.connack.reason == expect, f"CONNACK {self.connack.reason:#x}, expected {expect:#x}"
+        # paho does not look at what the broker allows, and may not be told after CONNACK
+        allowed = getattr(self.connack.properties, "ReceiveMaximum", 65535)
+        assert self.paho.max_inflight_messages <= allowed, f"the broker takes only {allowed} at a time"
         return self.connack
 
     def connect_without_reading(self, clean=None):
@@ -225,6 +228,8 @@ class Client:
     def wait_acks(self, mids, seconds=PATIENCE):
         self.wait(lambda: all(it in self.acks for it in mids),
                   lambda: f"{sum(it not in self.acks for it in mids)} acknowledgements", seconds)
+        refused = {it: self.acks[it] for it in mids if self.acks[it] >= 0x80}
+        assert not refused, f"the broker refused packets: {refused}"
 
     # receiving
 

@@ -4,7 +4,9 @@ A Program collects what it prints, line by line, so that a test waits for a line
 """
 
 import subprocess
+import sys
 import threading
+from pathlib import Path
 
 from .broker import ternmq_binary
 from .waiting import PATIENCE
@@ -13,12 +15,13 @@ from .waiting import PATIENCE
 class Program:
     """A running program. Its standard output arrives in `lines`, its standard error in `errors`."""
 
-    def __init__(self, command):
+    def __init__(self, command, **options):
         self.command = [str(it) for it in command]
         self.lines, self.errors = [], []
+        self.ended = False
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         self.readers = [
             threading.Thread(target=self._read, args=it, daemon=True)
             for it in ((self.process.stdout, self.lines), (self.process.stderr, self.errors))]
@@ -31,11 +34,15 @@ class Program:
                 lines.append(line.rstrip(b"\n").decode(errors="replace"))
                 self.changed.notify_all()
         stream.close()
+        with self.changed:
+            self.ended = self.ended or stream is self.process.stdout
+            self.changed.notify_all()
 
     def wait_lines(self, count=1, seconds=PATIENCE):
         """Waits until `count` lines were printed, and returns them all."""
         with self.changed:
-            if not self.changed.wait_for(lambda: len(self.lines) >= count, seconds):
+            self.changed.wait_for(lambda: len(self.lines) >= count or self.ended, seconds)
+            if len(self.lines) < count:
                 raise AssertionError(f"{self}: waited for {count} lines, got {self.lines} and {self.errors}")
             return list(self.lines)
 
@@ -72,6 +79,12 @@ class Program:
 
     def __str__(self):
         return " ".join(self.command)
+
+
+def helper(name, *arguments):
+    """Starts a module of tests/support as a process of its own."""
+    root = Path(__file__).resolve().parent.parent.parent
+    return Program([sys.executable, "-u", "-m", f"tests.support.{name}", *arguments], cwd=root)
 
 
 def suite_command(suite, verb):
