@@ -1,3 +1,29 @@
-//! The `ternmq` command.
+//! The `ternmq` program: the broker and its tools in one binary.
+//!
+//! Only what a program is for a person stands here: arguments, printing, exit codes. What it does
+//! is done by the crates below.
 
-fn main() {}
+mod args;
+mod command;
+mod output;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Broker(args) => command::broker(args),
+        Command::Completions(args) => command::completions(&args),
+        Command::Reference(args) => command::reference(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}
