@@ -134,6 +134,14 @@ impl<M> Inflight<M> {
         Some(self.push(slot))
     }
 
+    /// The message that has this identifier, until its PUBACK or PUBREC.
+    pub fn message(&self, packet_id: PacketId) -> Option<&M> {
+        match self.slots.get(steps(self.front, packet_id))? {
+            Slot::AwaitPuback(message) | Slot::AwaitPubrec(message) => Some(message),
+            Slot::AwaitPubcomp | Slot::Free | Slot::Request => None,
+        }
+    }
+
     /// An identifier for a SUBSCRIBE or UNSUBSCRIBE; [`Inflight::release`] frees it.
     pub fn reserve(&mut self) -> Option<PacketId> {
         (self.slots.len() < usize::from(u16::MAX)).then(|| self.push(Slot::Request))
