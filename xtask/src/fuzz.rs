@@ -54,8 +54,10 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
             format!("-artifact_prefix={artifacts}"),
         ];
         let limits: Vec<_> = limits.iter().map(String::as_str).collect();
-        let mut run =
-            Run::new(program, &[&["-print_final_stats=1"], limits.as_slice(), &[&corpus]].concat());
+        let mut run = Run::new(
+            program,
+            &[&["-verbosity=0", "-print_final_stats=1"], limits.as_slice(), &[&corpus]].concat(),
+        );
         if root().join(&seeds).is_dir() {
             run = run.and(&[&seeds]);
         }

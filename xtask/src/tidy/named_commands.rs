@@ -48,8 +48,7 @@ fn check_page(page: &File, known: &Known<'_>) -> Vec<Finding> {
     found
 }
 
-/// The commands in code blocks and in inline code, with their lines. Everything from a pipe, a
-/// redirection or a comment on belongs to somebody else.
+/// The commands in code blocks and in inline code, with their lines.
 fn commands(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut in_code = false;
@@ -62,8 +61,7 @@ fn commands(text: &str) -> Vec<(usize, String)> {
             if in_code { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
         for piece in pieces {
             let command = piece.trim().trim_start_matches("$ ");
-            let end = command.find([';', '|', '>', '<', '#', '&']).unwrap_or(command.len());
-            let command = command[..end].trim_end_matches([',', '.', ' ', '\\']);
+            let command = without_the_rest(command).trim_end_matches([',', '.', ' ', '\\']);
             let begins =
                 ["make ", "cargo xtask ", "ternmq "].iter().any(|it| command.starts_with(it));
             if begins && !command.contains("...") {
@@ -72,6 +70,12 @@ fn commands(text: &str) -> Vec<(usize, String)> {
         }
     }
     found
+}
+
+/// A command line up to its pipe, redirection or comment: the rest belongs to somebody else.
+fn without_the_rest(line: &str) -> &str {
+    let ends = [";", " |", " >", " <", " #", " &"].into_iter().filter_map(|it| line.find(it));
+    &line[..ends.min().unwrap_or(line.len())]
 }
 
 /// The first word of a `ternmq` command line that its reference page does not have.
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn commands_that_exist_are_fine() {
-        let text = "`make run` and `cargo xtask ci`\n```sh\nternmq pub -t a --repeat 2 | cat -x\n$ make test\n```\n";
+        let text = "`make run`, `cargo xtask ci`\n```sh\nternmq pub -t a/# --repeat 2 | cat -x # -y\n$ make test\n```\n";
         assert_eq!(complaints(text), [""; 0]);
         assert_eq!(complaints("make sense of `ternmq` as `make run ARGS=...`"), [""; 0]);
     }
