@@ -70,7 +70,8 @@ def broker(kind, pytestconfig, tmp_path_factory):
     """The broker that most tests share: default settings, several shards."""
     directory = tmp_path_factory.mktemp("broker")
     if kind == "ternmq":
-        running = brokers.start_ternmq(directory, shards=pytestconfig.getoption("--shards"))
+        shards = pytestconfig.getoption("--shards")
+        running = brokers.start_ternmq(directory, shards=shards, settings=["sys.interval=1s"])
     else:
         running = brokers.start_mosquitto(directory)
     yield running
