@@ -178,8 +178,8 @@ def mqttjs(broker, ident):
     """mqttjs("truck", version=5, ...) is a connected client of mqtt.js."""
     started = []
 
-    def start(word="js", version=5, **options):
-        it = MqttJs(broker, ident(word), version, options)
+    def start(word="js", version=5, on=None, **options):
+        it = MqttJs(on or broker, ident(word), version, options)
         started.append(it)
         it.connect()
         return it

@@ -112,6 +112,7 @@ listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
 sys_interval 1
+set_tcp_nodelay true
 max_queued_messages 10000000
 max_inflight_messages {inflight}
 """

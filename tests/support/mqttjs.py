@@ -85,9 +85,10 @@ class MqttJs:
                 raise AssertionError(f"mqtt.js {self.client_id!r} waited {seconds} s for {what}; errors: {self.errors}")
             return condition()
 
-    def wait_done(self, number, seconds=PATIENCE):
+    def wait_done(self, number, expect_code=None, seconds=PATIENCE):
+        """The answer to a command; an error only if it is the reason code `expect_code`."""
         answer = self.wait(lambda: self.done.get(number), f"command {number}", seconds)
-        assert not answer.get("error"), answer
+        assert answer.get("code") == expect_code if expect_code else not answer.get("error"), answer
         return answer
 
     def connect(self):
@@ -112,8 +113,8 @@ class MqttJs:
             options["properties"] = properties
         return self._call("publish", topic=topic, payload=base64.b64encode(payload).decode(), options=options)
 
-    def publish(self, topic, payload=b"", qos=0, retain=False, properties=None):
-        return self.wait_done(self.send(topic, payload, qos, retain, properties))
+    def publish(self, topic, payload=b"", qos=0, retain=False, properties=None, expect_code=None):
+        return self.wait_done(self.send(topic, payload, qos, retain, properties), expect_code)
 
     def take(self, count=1, seconds=PATIENCE):
         self.wait(lambda: len(self.inbox) >= count, f"{count} messages, has {len(self.inbox)}", seconds)
