@@ -38,7 +38,10 @@ enum Slot<M> {
     AwaitPuback(M),
     AwaitPubrec(M),
     /// The peer owns the message now; only the identifier is left, so nothing can resend it.
-    AwaitPubcomp,
+    AwaitPubcomp {
+        /// Whether its PUBLISH took from the quota of this connection.
+        counted: bool,
+    },
     /// A SUBSCRIBE or UNSUBSCRIBE that waits for its answer.
     Request,
 }
@@ -101,8 +104,10 @@ impl<M> Inflight<M> {
     /// (MQTT-4.4.0-1); requests that were not answered are forgotten.
     pub fn start(&mut self, receive_maximum: u16) {
         for index in 0..self.slots.len() {
-            if matches!(self.slots[index], Slot::Request) {
-                self.slots[index] = Slot::Free;
+            match &mut self.slots[index] {
+                slot @ Slot::Request => *slot = Slot::Free,
+                Slot::AwaitPubcomp { counted } => *counted = false,
+                _ => {}
             }
         }
         self.trim();
@@ -138,7 +143,7 @@ impl<M> Inflight<M> {
     pub fn message(&self, packet_id: PacketId) -> Option<&M> {
         match self.slots.get(steps(self.front, packet_id))? {
             Slot::AwaitPuback(message) | Slot::AwaitPubrec(message) => Some(message),
-            Slot::AwaitPubcomp | Slot::Free | Slot::Request => None,
+            Slot::AwaitPubcomp { .. } | Slot::Free | Slot::Request => None,
         }
     }
 
@@ -176,14 +181,17 @@ impl<M> Inflight<M> {
     /// PUBREC: see [`Pubrec`] for what to answer.
     pub fn pubrec(&mut self, packet_id: PacketId, code: ReasonCode) -> Pubrec<M> {
         let Some(slot) = self.slot(packet_id) else { return Pubrec::Unknown };
-        match core::mem::replace(slot, Slot::AwaitPubcomp) {
+        match core::mem::replace(slot, Slot::AwaitPubcomp { counted: true }) {
             Slot::AwaitPubrec(message) if code.is_error() => {
                 *slot = Slot::Free;
                 self.finished();
                 Pubrec::Refused(message)
             }
             Slot::AwaitPubrec(message) => Pubrec::Release(message),
-            Slot::AwaitPubcomp => Pubrec::Repeated,
+            before @ Slot::AwaitPubcomp { .. } => {
+                *slot = before;
+                Pubrec::Repeated
+            }
             other => {
                 *slot = other;
                 Pubrec::Unknown
@@ -193,14 +201,17 @@ impl<M> Inflight<M> {
 
     /// PUBCOMP: the exchange is over. `false`: no PUBREL with this identifier was waiting.
     pub fn pubcomp(&mut self, packet_id: PacketId) -> bool {
-        match self.slot(packet_id) {
-            Some(slot @ Slot::AwaitPubcomp) => {
-                *slot = Slot::Free;
-                self.finished();
-                true
-            }
-            _ => false,
+        let Some(slot) = self.slot(packet_id) else { return false };
+        let Slot::AwaitPubcomp { counted } = *slot else { return false };
+        *slot = Slot::Free;
+        if counted {
+            self.finished();
+        } else {
+            // Its PUBLISH was sent on an earlier connection: the peer does not count it on this
+            // one, so its end must not make room for another (MQTT-3.3.4-7).
+            self.trim();
         }
+        true
     }
 
     /// The next packet to send again on this connection: all PUBREL first, then PUBLISH with DUP,
@@ -210,7 +221,7 @@ impl<M> Inflight<M> {
         while at.pubrel_from < self.slots.len() {
             let index = at.pubrel_from;
             at.pubrel_from += 1;
-            if matches!(self.slots[index], Slot::AwaitPubcomp) {
+            if matches!(self.slots[index], Slot::AwaitPubcomp { .. }) {
                 self.resend = Some(at);
                 return Some(Resend::Pubrel(self.packet_id_at(index)));
             }
@@ -278,7 +289,7 @@ impl<M> Inflight<M> {
             match slot {
                 Slot::AwaitPuback(message) => Some((id, Qos::AtLeastOnce, Some(message))),
                 Slot::AwaitPubrec(message) => Some((id, Qos::ExactlyOnce, Some(message))),
-                Slot::AwaitPubcomp => Some((id, Qos::ExactlyOnce, None)),
+                Slot::AwaitPubcomp { .. } => Some((id, Qos::ExactlyOnce, None)),
                 Slot::Free | Slot::Request => None,
             }
         })
@@ -300,7 +311,7 @@ impl<M> Inflight<M> {
         self.slots.push_back(match (message, qos) {
             (Some(message), Qos::ExactlyOnce) => Slot::AwaitPubrec(message),
             (Some(message), _) => Slot::AwaitPuback(message),
-            (None, _) => Slot::AwaitPubcomp,
+            (None, _) => Slot::AwaitPubcomp { counted: false },
         });
         true
     }
@@ -322,8 +333,8 @@ impl<M> Inflight<M> {
     }
 
     fn finished(&mut self) {
-        // Not preserved across connections: a PUBCOMP for an earlier connection's PUBLISH must not
-        // lift the quota over what the peer announced.
+        // A peer that acknowledges what was not yet sent again must not lift the quota over what it
+        // announced.
         self.quota = (self.quota + 1).min(self.receive_maximum);
         self.trim();
     }
@@ -437,6 +448,19 @@ mod tests {
         assert_eq!(inflight.poll_resend(), Some(third));
         assert_eq!(inflight.poll_resend(), None);
         assert!(inflight.can_send());
+    }
+
+    #[test]
+    fn the_end_of_an_earlier_connections_exchange_makes_no_room() {
+        let mut inflight = started(1);
+        let old = inflight.send(Qos::ExactlyOnce, 1).unwrap();
+        inflight.pubrec(old, ReasonCode::Success);
+        inflight.start(1);
+        assert_eq!(inflight.poll_resend(), Some(Resend::Pubrel(old)));
+        assert_eq!(inflight.poll_resend(), None);
+        assert!(inflight.send(Qos::AtLeastOnce, 2).is_some());
+        assert!(inflight.pubcomp(old));
+        assert_eq!(inflight.send(Qos::AtLeastOnce, 3), None, "one is unacknowledged already");
     }
 
     #[test]
