@@ -1,18 +1,26 @@
-//! Any bytes in any pieces as a stream of packets: where the network cuts changes nothing, and no
-//! length on the wire makes the reader wait for more than its limit.
+//! Any bytes in any pieces as a stream of packets: where the network cuts changes nothing, no
+//! length on the wire makes the reader wait for more than its limit, and every frame is a packet or
+//! a violation.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use ternmq_fuzz::{check_decoded, version};
 use ternmq_proto::{Error, frame};
 
 const PACKET_BYTES_MAX: u32 = 4_096;
 
-type Packets = (Vec<(u8, Vec<u8>)>, Option<Error>);
+type Packets = (Vec<Vec<u8>>, Option<Error>);
 
-fuzz_target!(|input: (Vec<u8>, &[u8])| {
-    let (cuts, bytes) = input;
+fuzz_target!(|input: (Vec<u8>, u8, &[u8])| {
+    let (cuts, version_byte, bytes) = input;
     let whole = read([bytes]);
     assert_eq!(read(pieces(bytes, &cuts)), whole);
+    for packet in whole.0 {
+        let (length, frame) =
+            frame::split(&packet, PACKET_BYTES_MAX).expect("as before").expect("as before");
+        assert!(length == packet.len() && frame.body.len() < length);
+        check_decoded(version(version_byte), frame);
+    }
 });
 
 /// Reads a stream that arrives in `pieces`, as a connection does.
@@ -23,10 +31,7 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Packets {
         buffer.extend_from_slice(piece);
         loop {
             match frame::split(&buffer, PACKET_BYTES_MAX) {
-                Ok(Some((length, frame))) => {
-                    packets.push((frame.first_byte, frame.body.to_vec()));
-                    buffer.drain(..length);
-                }
+                Ok(Some((length, _))) => packets.push(buffer.drain(..length).collect()),
                 Ok(None) => break,
                 Err(error) => return (packets, Some(error)),
             }
