@@ -257,7 +257,7 @@ impl<M> Inflight<M> {
     pub fn find(&self, packet_id: PacketId) -> Option<&M> {
         match self.slots.get(steps(self.front, packet_id))? {
             Slot::AwaitPuback(message) | Slot::AwaitPubrec(message) => Some(message),
-            Slot::Free | Slot::AwaitPubcomp | Slot::Request => None,
+            Slot::Free | Slot::AwaitPubcomp { .. } | Slot::Request => None,
         }
     }
 
