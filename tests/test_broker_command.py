@@ -60,7 +60,7 @@ def test_port_in_use():
 
 @pytest.mark.parametrize("text, line, suggestion", [
     ("[queue]\nmesages = 10\n", 2, "queue.messages"),
-    ("[que]\nmessages = 10\n", 1, "queue"),
+    ("[queues]\nmessages = 10\n", 1, "queue"),
     ("[queue]\nmessages = 10\n[durability]\nmod = \"memory\"\n", 4, "durability.mode"),
     ("[[listener]]\nurll = \"tcp://127.0.0.1:0\"\n", 2, "url"),
 ])
