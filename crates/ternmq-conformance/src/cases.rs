@@ -23,7 +23,7 @@ mod qos2;
 mod retained;
 mod retained_options;
 mod session;
-mod shared;
+mod shared_subscription;
 mod subscribe;
 mod takeover;
 mod text;
@@ -73,7 +73,7 @@ pub fn cases() -> &'static [Case] {
             overlap::CASES,
             matching::CASES,
             unsubscribe::CASES,
-            shared::CASES,
+            shared_subscription::CASES,
             disconnect::CASES,
             malformed::CASES,
             text::CASES,

@@ -1,7 +1,7 @@
 //! The real clock, in one place: the examiner looks at a running broker from outside, so time is
 //! not an input here.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 #[expect(clippy::disallowed_methods, reason = "a black-box examiner lives in real time")]
 pub(crate) fn now() -> Instant {
@@ -13,10 +13,4 @@ pub(crate) fn now() -> Instant {
 pub(crate) fn unique() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos() & u128::from(u64::MAX)).unwrap_or_default()
-}
-
-/// Lets time pass, for cases whose subject is the passing of time (expiry, delay, keep alive).
-#[expect(clippy::disallowed_methods, reason = "the case is about time passing at the broker")]
-pub(crate) fn pass(time: Duration) {
-    std::thread::sleep(time);
 }

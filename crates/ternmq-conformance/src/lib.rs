@@ -16,6 +16,8 @@ mod codec;
 pub mod ledger;
 mod run;
 mod scene;
+#[cfg(test)]
+mod sham;
 mod version;
 
 pub use case::Case;

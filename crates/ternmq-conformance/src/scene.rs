@@ -97,6 +97,12 @@ impl Scene {
         Ok((publisher, subscriber))
     }
 
+    /// Lets time pass at the broker, for cases whose subject is expiry, delay or keep alive. A
+    /// bystander listens meanwhile: nothing may come to it, and it must be there afterwards.
+    pub(crate) fn let_pass(&self, time: Duration) -> Check {
+        self.join("bystander")?.quiet(time)
+    }
+
     /// Skips the case if the CONNACK says that the broker lacks a feature.
     pub(crate) fn needs(&self, client: &Client, feature: u8, name: &str) -> Check {
         match client.connack.number(feature) {

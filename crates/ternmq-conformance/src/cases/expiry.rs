@@ -4,7 +4,6 @@ use super::ONLY_5;
 use crate::case::Case;
 use crate::check::{Check, expect, failed, listed};
 use crate::client::is;
-use crate::clock;
 use crate::codec::{Prop, Publish, id};
 use crate::scene::Scene;
 use std::time::Duration;
@@ -47,7 +46,7 @@ fn queued_message_expires(scene: &Scene) -> Check {
         publisher.publish(&expiring(&topic, "too late", qos, 1))?;
     }
     publisher.publish(&expiring(&topic, "in time", 1, 600))?;
-    clock::pass(Duration::from_millis(2_500));
+    scene.let_pass(Duration::from_millis(2_500))?;
     let mut subscriber = scene.join_with(&scene.stay("a"))?;
     is(&subscriber.take()?, &topic, b"in time", 1)?;
     publisher.mark(&topic, 1)?;
@@ -64,7 +63,7 @@ fn waiting_behind_the_quota(scene: &Scene) -> Check {
     publisher.publish(&Publish::new(&topic, "first", 1))?;
     let first = subscriber.publication()?;
     publisher.publish(&expiring(&topic, "too late", 1, 1))?;
-    clock::pass(Duration::from_millis(2_500));
+    scene.let_pass(Duration::from_millis(2_500))?;
     publisher.mark(&topic, 1)?;
     subscriber.finish(&first)?;
     let before = subscriber.until_marker()?;
@@ -77,7 +76,7 @@ fn time_is_subtracted(scene: &Scene) -> Check {
     subscriber.subscribe(&topic, 1)?;
     subscriber.leave()?;
     scene.join("pub")?.publish(&expiring(&topic, "waits", 1, 600))?;
-    clock::pass(Duration::from_millis(3_100));
+    scene.let_pass(Duration::from_millis(3_100))?;
     let seen = scene.join_with(&scene.stay("a"))?.take()?;
     is(&seen, &topic, b"waits", 1)?;
     // Three seconds have passed at least, and whole seconds may be rounded.
@@ -103,7 +102,7 @@ fn retained_message_expires(scene: &Scene) -> Check {
     scene.needs_retained(&publisher)?;
     publisher.publish(&expiring(&short, "too late", 1, 1).retained())?;
     publisher.publish(&expiring(&long, "kept", 1, 600).retained())?;
-    clock::pass(Duration::from_millis(3_100));
+    scene.let_pass(Duration::from_millis(3_100))?;
     let mut subscriber = scene.join("sub")?;
     subscriber.subscribe(scene.topic("+"), 1)?;
     let seen = subscriber.take()?;

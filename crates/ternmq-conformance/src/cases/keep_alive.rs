@@ -55,7 +55,7 @@ fn silence_ends_the_connection(scene: &Scene) -> Check {
 fn pings_keep_it(scene: &Scene) -> Check {
     let mut client = scene.join_with(&scene.hello("a").keep_alive(1))?;
     for _ in 0..8 {
-        clock::pass(Duration::from_millis(500));
+        scene.let_pass(Duration::from_millis(500))?;
         client.ping()?;
     }
     Ok(())
@@ -64,7 +64,7 @@ fn pings_keep_it(scene: &Scene) -> Check {
 fn any_packet_keeps_it(scene: &Scene) -> Check {
     let mut client = scene.join_with(&scene.hello("a").keep_alive(1))?;
     for _ in 0..8 {
-        clock::pass(Duration::from_millis(500));
+        scene.let_pass(Duration::from_millis(500))?;
         client.publish(&Publish::new(scene.topic("nobody"), "alive", 0))?;
     }
     client.ping()
@@ -72,8 +72,7 @@ fn any_packet_keeps_it(scene: &Scene) -> Check {
 
 fn zero_means_never(scene: &Scene) -> Check {
     let mut client = scene.join_with(&scene.hello("a").keep_alive(0))?;
-    clock::pass(Duration::from_secs(4));
-    client.ping()
+    client.quiet(Duration::from_secs(4))
 }
 
 fn ping_is_answered(scene: &Scene) -> Check {

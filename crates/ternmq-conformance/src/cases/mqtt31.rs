@@ -14,7 +14,6 @@ pub(super) const CASES: &[Case] = &[
     Case::new("mqtt31::unknown_level", ONLY_31, unknown_level),
     Case::new("mqtt31::dup_on_pubrel_and_subscribe", ONLY_31, dup_on_pubrel),
     Case::new("mqtt31::beside_newer_versions", ONLY_31, beside_newer_versions),
-    Case::new("mqtt31::user_name_flag_without_name", ONLY_31, user_name_flag_without_name),
 ];
 
 fn speaks_mqisdp(scene: &Scene) -> Check {
@@ -96,19 +95,4 @@ fn beside_newer_versions(scene: &Scene) -> Check {
         is(&client.take()?, &topic, b"gone", 1)?;
     }
     Ok(())
-}
-
-/// MQTT 3.1 lets a client leave out what the flags announce, when the packet ends before it.
-fn user_name_flag_without_name(scene: &Scene) -> Check {
-    let mut client = scene.dial()?;
-    let head = ("MQIsdp", 3);
-    let payload = field(scene.id("a"));
-    client.send(&raw_connect(scene.version, head, (0xC2, 60), &Props::default(), &payload));
-    let said = client.raw(4);
-    match said.as_deref() {
-        // Accepted as the text of 3.1 has it, refused, or ended: never left hanging.
-        Ok([0x20, 2, 0, 0 | 4 | 5]) => Ok(()),
-        Ok(other) => failed("CONNACK 0x00, 0x04 or 0x05", hex(other)),
-        Err(_) => expect(client.raw_until_closed()?.is_empty(), "the end", ""),
-    }
 }

@@ -4,7 +4,6 @@ use super::{ALL, FROM_311, ONLY_5};
 use crate::case::Case;
 use crate::check::{Check, equal, expect, failed, listed};
 use crate::client::{Client, is};
-use crate::clock;
 use crate::codec::{Ack, Packet, Prop, Publish, id};
 use crate::scene::Scene;
 use std::time::Duration;
@@ -268,7 +267,7 @@ fn handshake_outlives_the_message(scene: &Scene) -> Check {
         Publish::new(&topic, "short", 2).prop(Prop::four(id::MESSAGE_EXPIRY_INTERVAL, 1));
     publisher.send(&expiring.clone().id(1_000).encode(scene.version));
     publisher.answered(Ack::PubRec, 1_000)?;
-    clock::pass(Duration::from_millis(2_500));
+    scene.let_pass(Duration::from_millis(2_500))?;
     publisher.ack(Ack::PubRel, 1_000, 0);
     equal("PUBCOMP code", publisher.answered(Ack::PubComp, 1_000)?, 0)?;
     // A broker that passes a message on at PUBREL only may have found the first one expired.
@@ -277,7 +276,7 @@ fn handshake_outlives_the_message(scene: &Scene) -> Check {
     }
     publisher.publish(&expiring)?;
     let seen = subscriber.publication()?;
-    clock::pass(Duration::from_millis(2_500));
+    scene.let_pass(Duration::from_millis(2_500))?;
     subscriber.ack(Ack::PubRec, seen.packet_id, 0);
     equal("PUBREL code", subscriber.answered(Ack::PubRel, seen.packet_id)?, 0)?;
     subscriber.ack(Ack::PubComp, seen.packet_id, 0);
@@ -294,7 +293,7 @@ fn expiry_ends_with_the_first_send(scene: &Scene) -> Check {
     publisher.publish(&expiring)?;
     let first = subscriber.publication()?;
     subscriber.cut();
-    clock::pass(Duration::from_millis(2_500));
+    scene.let_pass(Duration::from_millis(2_500))?;
     let mut subscriber = scene.join_with(&scene.stay("a"))?;
     let again = subscriber.publication()?;
     is(&again, &topic, b"short", 2)?;

@@ -4,7 +4,6 @@ use super::{ALL, BEFORE_5, FROM_311, ONLY_5};
 use crate::case::Case;
 use crate::check::{Check, equal, expect, listed, same_bytes};
 use crate::client::{Client, is};
-use crate::clock;
 use crate::codec::{Prop, Props, Publish, id};
 use crate::scene::Scene;
 use crate::version::Version;
@@ -140,7 +139,7 @@ fn expires(scene: &Scene) -> Check {
     let mut client = scene.join_with(&short)?;
     expect(client.session_present, "Session Present 1 before the expiry", false)?;
     client.leave()?;
-    clock::pass(Duration::from_millis(3_500));
+    scene.let_pass(Duration::from_millis(3_500))?;
     let client = scene.join_with(&short)?;
     expect(!client.session_present, "Session Present 0 after the expiry", true)
 }
@@ -151,7 +150,7 @@ fn lasts(scene: &Scene) -> Check {
         if scene.version.is_v5() { scene.hello("a").persistent(1) } else { scene.stay("a") };
     let mut client = scene.join_with(&connect)?;
     client.subscribe(&topic, 1)?;
-    clock::pass(Duration::from_millis(3_500));
+    scene.let_pass(Duration::from_millis(3_500))?;
     let mut publisher = scene.join("pub")?;
     publisher.publish(&Publish::new(&topic, "while connected", 1))?;
     is(&client.take()?, &topic, b"while connected", 1)?;

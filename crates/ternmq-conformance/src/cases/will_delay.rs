@@ -55,7 +55,7 @@ fn reconnect_in_time(scene: &Scene) -> Check {
     let mut watcher = watcher(scene)?;
     scene.join_with(&scene.stay("a").will(delayed(scene, 2)))?.cut();
     let mut back = scene.join_with(&scene.stay("a"))?;
-    clock::pass(Duration::from_millis(3_500));
+    scene.let_pass(Duration::from_millis(3_500))?;
     back.mark(scene.topic("marker"), 1)?;
     let before = watcher.until_marker()?;
     expect(before.is_empty(), "no will, since the client came back in time", listed(&before))
@@ -80,7 +80,7 @@ fn takeover_in_time(scene: &Scene) -> Check {
     let mut old = scene.join_with(&scene.stay("a").will(delayed(scene, 1)))?;
     let mut new = scene.join_with(&scene.stay("a"))?;
     old.ended(&[0x8E])?;
-    clock::pass(Duration::from_millis(2_500));
+    scene.let_pass(Duration::from_millis(2_500))?;
     new.mark(scene.topic("marker"), 1)?;
     let before = watcher.until_marker()?;
     expect(before.is_empty(), "no will, since the session went on in time", listed(&before))
@@ -96,7 +96,7 @@ fn disconnect_removes(scene: &Scene) -> Check {
     let mut watcher = watcher(scene)?;
     let mut client = scene.join_with(&scene.stay("a").will(delayed(scene, 1)))?;
     client.leave_with(0, &Props::default())?;
-    clock::pass(Duration::from_millis(2_500));
+    scene.let_pass(Duration::from_millis(2_500))?;
     scene.join("a")?.mark(scene.topic("marker"), 1)?;
     let before = watcher.until_marker()?;
     expect(before.is_empty(), "no will after DISCONNECT 0x00", listed(&before))

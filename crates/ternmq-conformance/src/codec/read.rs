@@ -338,3 +338,77 @@ const PUBLISH_PROPS: &[u8] = &[
 const DISCONNECT_PROPS: &[u8] = &[id::REASON_STRING, id::USER_PROPERTY, id::SERVER_REFERENCE];
 const AUTH_PROPS: &[u8] =
     &[id::AUTHENTICATION_METHOD, id::AUTHENTICATION_DATA, id::REASON_STRING, id::USER_PROPERTY];
+
+#[cfg(test)]
+mod tests {
+    use super::{Packet, frame, parse};
+    use crate::version::Version;
+
+    fn read(version: Version, bytes: &[u8]) -> Result<Packet, String> {
+        let (first, body) = frame(bytes)?.ok_or("not a whole packet")?;
+        assert_eq!(body.end, bytes.len(), "one packet at a time");
+        parse(version, first, &bytes[body])
+    }
+
+    #[test]
+    fn what_a_broker_may_send_is_read() {
+        let good: &[(Version, &[u8])] = &[
+            (Version::V31, &[0x20, 2, 0, 0]),
+            (Version::V311, &[0x20, 2, 1, 0]),
+            (Version::V50, &[0x20, 8, 0, 0, 5, 0x27, 0, 0, 1, 0]),
+            (Version::V311, &[0x30, 4, 0, 1, b'a', b'x']),
+            (Version::V50, &[0x3D, 9, 0, 1, b'a', 0, 7, 2, 0x01, 1, b'x']),
+            (Version::V311, &[0x62, 2, 0, 7]),
+            (Version::V31, &[0x6A, 2, 0, 7]),
+            (Version::V50, &[0x40, 3, 0, 7, 0x10]),
+            (Version::V311, &[0x90, 4, 0, 7, 0x80, 2]),
+            (Version::V50, &[0xB0, 5, 0, 7, 0, 0, 0x11]),
+            (Version::V50, &[0xE0, 2, 0x8E, 0]),
+            (Version::V311, &[0xD0, 0]),
+        ];
+        for (version, bytes) in good {
+            assert!(read(*version, bytes).is_ok(), "{version}: {bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_a_broker_may_not_send_is_a_fault() {
+        let bad: &[(Version, &[u8], &str)] = &[
+            (Version::V311, &[0x20, 2, 2, 0], "CONNACK flags"),
+            (Version::V311, &[0x20, 2, 0, 6], "CONNACK with code"),
+            (Version::V50, &[0x20, 3, 0, 1, 0], "CONNACK with code"),
+            (Version::V50, &[0x20, 2, 0, 0], "bytes wanted"),
+            (Version::V50, &[0x20, 5, 0, 0, 2, 0x24, 2], "with the value"),
+            (Version::V50, &[0x20, 6, 0, 0, 3, 0x21, 0, 0], "with the value"),
+            (Version::V50, &[0x20, 7, 0, 0, 4, 0x24, 1, 0x24, 1], "twice"),
+            (Version::V50, &[0x20, 5, 0, 0, 2, 0x01, 1], "may not carry"),
+            (Version::V311, &[0x36, 5, 0, 1, b'a', 0, 1], "QoS 3"),
+            (Version::V311, &[0x38, 3, 0, 1, b'a'], "DUP 1"),
+            (Version::V311, &[0x32, 5, 0, 1, b'a', 0, 0], "identifier 0"),
+            (Version::V311, &[0x30, 3, 0, 1, b'#'], "wildcard"),
+            (Version::V311, &[0x30, 3, 0, 1, 0], "U+0000"),
+            (Version::V311, &[0x30, 5, 0, 3, 0xED, 0xA0, 0x80], "UTF-8"),
+            (Version::V311, &[0x30, 3, 0, 2, b'a'], "bytes wanted"),
+            (Version::V50, &[0x30, 3, 0, 0, 0], "neither a topic name"),
+            (Version::V311, &[0x60, 2, 0, 7], "reserved flags"),
+            (Version::V311, &[0x6A, 2, 0, 7], "reserved flags"),
+            (Version::V311, &[0x41, 2, 0, 7], "reserved flags"),
+            (Version::V311, &[0x40, 3, 0, 7, 0], "after the end"),
+            (Version::V50, &[0x40, 3, 0, 7, 0x92], "table"),
+            (Version::V50, &[0x62, 3, 0, 7, 0x10], "table"),
+            (Version::V31, &[0x90, 3, 0, 7, 0x80], "table"),
+            (Version::V311, &[0x90, 3, 0, 7, 3], "table"),
+            (Version::V50, &[0xE0, 1, 0x04], "table"),
+            (Version::V50, &[0xE0, 7, 0x8E, 5, 0x11, 0, 0, 0, 1], "may not carry"),
+            (Version::V311, &[0xE0, 0], "never sends"),
+            (Version::V311, &[0xC0, 0], "never sends"),
+            (Version::V311, &[0xD0, 1, 0], "after the end"),
+            (Version::V50, &[0xD0, 0x80, 0], "more bytes than it needs"),
+            (Version::V50, &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 1], "more than four bytes"),
+        ];
+        for (version, bytes, reason) in bad {
+            let fault = read(*version, bytes).expect_err(&format!("{version}: {bytes:02x?}"));
+            assert!(fault.contains(reason), "{version}: {bytes:02x?}: {fault}, not {reason}");
+        }
+    }
+}

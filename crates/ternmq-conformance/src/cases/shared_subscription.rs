@@ -9,20 +9,29 @@ use crate::scene::Scene;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("shared::one_member_gets_each_message", ONLY_5, one_member_gets_each)
+    Case::new("shared_subscription::one_member_gets_each_message", ONLY_5, one_member_gets_each)
         .v5(&["4.8.2-3", "4.5.0-1"]),
-    Case::new("shared::granted_qos_is_respected", ONLY_5, granted_qos).v5(&["4.8.2-3"]),
-    Case::new("shared::name_is_empty", ONLY_5, name_is_empty).v5(&["4.8.2-1"]),
-    Case::new("shared::name_with_a_wildcard", ONLY_5, name_with_a_wildcard).v5(&["4.8.2-2"]),
-    Case::new("shared::name_without_a_filter", ONLY_5, name_without_a_filter).v5(&["4.8.2-2"]),
-    Case::new("shared::qos_2_is_completed_to_its_member", ONLY_5, completed_to_its_member)
-        .v5(&["4.8.2-4"]),
-    Case::new("shared::qos_2_goes_to_nobody_else", ONLY_5, goes_to_nobody_else).v5(&["4.8.2-5"]),
-    Case::new("shared::refused_is_dropped", ONLY_5, refused_is_dropped).v5(&["4.8.2-6"]),
-    Case::new("shared::no_retained_messages", ONLY_5, no_retained_messages),
-    Case::new("shared::beside_an_ordinary_subscription", ONLY_5, beside_an_ordinary)
+    Case::new("shared_subscription::granted_qos_is_respected", ONLY_5, granted_qos)
+        .v5(&["4.8.2-3"]),
+    Case::new("shared_subscription::name_is_empty", ONLY_5, name_is_empty).v5(&["4.8.2-1"]),
+    Case::new("shared_subscription::name_with_a_wildcard", ONLY_5, name_with_a_wildcard)
+        .v5(&["4.8.2-2"]),
+    Case::new("shared_subscription::name_without_a_filter", ONLY_5, name_without_a_filter)
+        .v5(&["4.8.2-2"]),
+    Case::new(
+        "shared_subscription::qos_2_is_completed_to_its_member",
+        ONLY_5,
+        completed_to_its_member,
+    )
+    .v5(&["4.8.2-4"]),
+    Case::new("shared_subscription::qos_2_goes_to_nobody_else", ONLY_5, goes_to_nobody_else)
+        .v5(&["4.8.2-5"]),
+    Case::new("shared_subscription::refused_is_dropped", ONLY_5, refused_is_dropped)
+        .v5(&["4.8.2-6"]),
+    Case::new("shared_subscription::no_retained_messages", ONLY_5, no_retained_messages),
+    Case::new("shared_subscription::beside_an_ordinary_subscription", ONLY_5, beside_an_ordinary)
         .v5(&["4.8.2-3", "3.3.4-3"]),
-    Case::new("shared::unsubscribe_takes_a_member_out", ONLY_5, unsubscribe_takes_out)
+    Case::new("shared_subscription::unsubscribe_takes_a_member_out", ONLY_5, unsubscribe_takes_out)
         .v5(&["3.10.4-1", "3.10.4-2"]),
 ];
 
