@@ -174,7 +174,11 @@ impl Shard {
         let mut known = self.client_ids.get(client_id).copied();
         if let Some(session) = known {
             self.take_over(session, connect.clean_start);
-            if connect.clean_start && self.sessions.get(session).is_some() {
+            let over = self
+                .sessions
+                .get(session)
+                .is_some_and(|it| it.expires != 0 && it.expires <= self.now.wall);
+            if (connect.clean_start || over) && self.sessions.get(session).is_some() {
                 self.end_session(session);
             }
             // Ended: by clean start, or because it lasted only as long as its connection.
@@ -182,13 +186,11 @@ impl Shard {
         }
         let present = known.is_some();
         let session = known.unwrap_or_else(|| self.new_session(client_id, connect.version));
-        let durable = expiry_seconds > 0;
-        self.set_durable(session, durable);
+        self.set_expiry(session, expiry_seconds);
         let receive_maximum = self.receive_maximum(connect);
         let will = connect.will.as_ref().map(|will| Box::new(will_of(will)));
         if let Some(session) = self.sessions.get_mut(session) {
             session.version = connect.version;
-            session.expiry_seconds = expiry_seconds;
             session.expires = 0;
             session.connection = Some(key);
             session.will = will;
@@ -291,22 +293,26 @@ impl Shard {
     }
 
     fn change_expiry(&mut self, key: Key, seconds: u32) -> Result<(), Fault> {
-        let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
+        let Some(session) = self.sessions.get(key) else { return Ok(()) };
         if session.expiry_seconds == 0 && seconds > 0 {
             return Err(Fault::new(
                 ReasonCode::ProtocolError,
                 "a session without expiry cannot get one in DISCONNECT",
             ));
         }
-        session.expiry_seconds = seconds.min(self.settings.session_expiry_max_seconds);
-        let durable = session.is_durable();
-        self.set_durable(key, durable);
+        self.set_expiry(key, seconds.min(self.settings.session_expiry_max_seconds));
         Ok(())
     }
 
     /// Whether what is queued for a session outlives its connection decides who waits for a commit.
-    fn set_durable(&mut self, key: Key, durable: bool) {
-        let Some(session) = self.sessions.get(key) else { return };
+    fn set_expiry(&mut self, key: Key, seconds: u32) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let before = session.is_durable();
+        session.expiry_seconds = seconds;
+        let durable = session.is_durable();
+        if durable == before {
+            return;
+        }
         for node in session.subscriptions.clone() {
             self.interest.update(node, key.index, |entry| entry.durable = durable);
         }

@@ -28,6 +28,9 @@ pub type ConnId = Key;
 /// Rounds of pumping in one turn; what is left goes on in the next.
 const ROUNDS_MAX: usize = 8;
 
+/// How soon a bag that found its ring full is offered again.
+const RETRY_MICROS: u64 = 100;
+
 /// One shard of the broker, without sockets, threads, clock or disk. Its methods are of four kinds:
 ///
 /// - getters, `&self`: any time;
@@ -39,6 +42,8 @@ const ROUNDS_MAX: usize = 8;
 /// the host drains [`Node::poll_dirty`], [`Node::poll_resume`] and [`Node::poll_close`].
 pub struct Node {
     shard: Shard,
+    /// Something found its ring full: try again then.
+    retry_at: Option<u64>,
 }
 
 /// What one connection may take from one turn; what is left waits for the next.
@@ -89,7 +94,7 @@ pub enum Command {
 impl Node {
     /// A node without sessions.
     pub fn new(shard: ShardId, settings: Settings) -> Self {
-        Node { shard: Shard::new(shard, settings) }
+        Node { shard: Shard::new(shard, settings), retry_at: None }
     }
 
     // -- a turn --
@@ -184,10 +189,12 @@ impl Node {
             }
         }
         let stuck = self.shard.lanes.post(host);
-        if self.shard.lanes.take_relieved() {
+        self.retry_at = stuck.then(|| self.shard.now.mono + RETRY_MICROS);
+        let relieved = self.shard.lanes.take_relieved();
+        if !self.shard.blocked.is_empty() && (relieved || self.shard.takes_anything()) {
             self.unblock();
         }
-        settled && !stuck
+        settled
     }
 
     // -- what the host must do --
@@ -256,7 +263,10 @@ impl Node {
 
     /// The earliest deadline on the monotonic clock, in microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.shard.timers.next()
+        match (self.shard.timers.next(), self.retry_at) {
+            (Some(timer), Some(retry)) => Some(timer.min(retry)),
+            (timer, retry) => timer.or(retry),
+        }
     }
 
     /// Whether nothing is owed to other shards, to the backend or to itself.
@@ -382,8 +392,8 @@ impl Node {
             Envelope::Leave { share, filter, member } => {
                 shard.on_leave(from, share, filter, member);
             }
-            Envelope::Presence { share, filter, member, online } => {
-                shard.on_presence(from, share, filter, member, online);
+            Envelope::Presence { share, filter, member, online, durable } => {
+                shard.on_presence(from, (share, filter), member, online, durable);
             }
             Envelope::ShareDeliver {
                 member,

@@ -205,6 +205,13 @@ impl Shard {
         self.tally.bytes() + self.stats.output_bytes
     }
 
+    /// Whether no client's request would have to wait now.
+    pub fn takes_anything(&self) -> bool {
+        self.lanes.all_open()
+            && self.shares.has_room()
+            && self.outbox.len() < self.settings.outbox_max as usize
+    }
+
     // -- writing --
 
     /// Appends what `encode` writes to a connection that is not closing.

@@ -94,6 +94,7 @@ enum Errand {
         filter: Box<str>,
         member: Key,
         online: bool,
+        durable: bool,
     },
     Settle {
         group: Key,
@@ -119,8 +120,9 @@ impl Errand {
             Errand::Leave { share, filter, member } => {
                 Envelope::Leave { share, filter, member: *member }
             }
-            Errand::Presence { share, filter, member, online } => {
-                Envelope::Presence { share, filter, member: *member, online: *online }
+            Errand::Presence { share, filter, member, online, durable } => {
+                let (member, online, durable) = (*member, *online, *durable);
+                Envelope::Presence { share, filter, member, online, durable }
             }
             Errand::Settle { group, number, returned } => {
                 Envelope::Settle { group: *group, number: *number, returned: *returned }
@@ -274,7 +276,8 @@ impl Shard {
         let Some(session) = self.sessions.get(key) else { return };
         for membership in &session.memberships {
             let (share, filter) = (membership.share.clone(), membership.filter.clone());
-            let errand = Errand::Presence { share, filter, member: key, online };
+            let durable = session.is_durable();
+            let errand = Errand::Presence { share, filter, member: key, online, durable };
             self.shares.tell(membership.home, errand);
         }
     }
@@ -401,15 +404,17 @@ impl Shard {
     pub fn on_presence(
         &mut self,
         from: ShardId,
-        share: &str,
-        filter: &str,
+        name: (&str, &str),
         session: Key,
         online: bool,
+        durable: bool,
     ) {
-        let Some((key, group)) = self.shares.group(share, filter) else { return };
+        let Some((key, group)) = self.shares.group(name.0, name.1) else { return };
         if let Some(member) = group.find(from, session) {
             member.online = online;
+            member.durable = durable;
         }
+        self.update_group(key);
         self.shares.make_busy(key);
     }
 

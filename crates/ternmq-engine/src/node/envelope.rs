@@ -58,6 +58,7 @@ pub enum Envelope<'a> {
         filter: &'a str,
         member: Key,
         online: bool,
+        durable: bool,
     },
     ShareDeliver {
         member: Key,
@@ -166,8 +167,8 @@ impl<'a> Envelope<'a> {
                 bag.push(LEAVE);
                 put_member(bag, share, filter, member);
             }
-            Envelope::Presence { share, filter, member, online } => {
-                bag.extend_from_slice(&[PRESENCE, u8::from(online)]);
+            Envelope::Presence { share, filter, member, online, durable } => {
+                bag.extend_from_slice(&[PRESENCE, u8::from(online), u8::from(durable)]);
                 put_member(bag, share, filter, member);
             }
             Envelope::ShareDeliver {
@@ -251,9 +252,9 @@ impl<'a> Envelope<'a> {
                 member: take_key(bag),
             },
             PRESENCE => {
-                let online = take_u8(bag) != 0;
+                let (online, durable) = (take_u8(bag) != 0, take_u8(bag) != 0);
                 let (share, filter, member) = (take_text(bag), take_text(bag), take_key(bag));
-                Envelope::Presence { share, filter, member, online }
+                Envelope::Presence { share, filter, member, online, durable }
             }
             SHARE_DELIVER => take_share_deliver(bag),
             SETTLE => {
