@@ -8,6 +8,7 @@ use ternmq_proto::frame::{PACKET_BYTES_MAX, PacketKind};
 use ternmq_proto::inbound::Inbound;
 use ternmq_proto::inflight::Inflight;
 use ternmq_proto::packet::{Auth, Connack, Connect, Disconnect};
+use ternmq_proto::planted::{self, Bug};
 use ternmq_proto::{Packet, Properties, Property, PropertyBuf, ReasonCode, Version, Violation};
 
 use crate::auth::{Exchange, Step};
@@ -99,6 +100,7 @@ impl Shard {
             self.change_expiry(session, seconds)?;
         }
         if disconnect.code != ReasonCode::DisconnectWithWill
+            && !planted::is(Bug::WillAfterDisconnect)
             && let Some(session) = self.sessions.get_mut(session)
         {
             // MQTT-3.14.4-3.
@@ -178,7 +180,8 @@ impl Shard {
                 .sessions
                 .get(session)
                 .is_some_and(|it| it.expires != 0 && it.expires <= self.now.wall);
-            if (connect.clean_start || over) && self.sessions.get(session).is_some() {
+            let clean = connect.clean_start && !planted::is(Bug::KeepSessionOnCleanStart);
+            if (clean || over) && self.sessions.get(session).is_some() {
                 self.end_session(session);
             }
             // Ended: by clean start, or because it lasted only as long as its connection.
@@ -197,6 +200,12 @@ impl Shard {
             session.will_due = 0;
             session.congested_since = 0;
             session.inflight.start(receive_maximum);
+            if planted::is(Bug::ForgetInboundOnTakeover) {
+                session.inbound.clear();
+            }
+            if planted::is(Bug::ReverseQueueOnResume) {
+                session.queue.reverse();
+            }
         }
         if let Some(connection) = self.connections.get_mut(key) {
             connection.session = session;
@@ -218,7 +227,8 @@ impl Shard {
             // MQTT-3.1.3-9: the session goes on before the delay is over.
             session.will = None;
         }
-        self.lose(old, Some(&fault));
+        let silent = planted::is(Bug::NoTakeoverNotice);
+        self.lose(old, (!silent).then_some(&fault));
     }
 
     fn new_session(&mut self, client_id: &str, version: Version) -> Key {
@@ -323,6 +333,9 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.will_due = 0;
         let Some(will) = session.will.take() else { return };
+        if planted::is(Bug::ForgetWill) {
+            return;
+        }
         let (publisher, client_id) = (session.publisher, Rc::clone(&session.client_id));
         let publication = Publication {
             topic: &will.topic,
@@ -443,7 +456,8 @@ impl Shard {
         }
         let connack = Connack {
             // 3.1 has no such flag.
-            session_present: present && connect.version != Version::V31,
+            session_present: (present || planted::is(Bug::SessionPresentAlways))
+                && connect.version != Version::V31,
             code: ReasonCode::Success,
             properties: properties.as_properties(),
         };

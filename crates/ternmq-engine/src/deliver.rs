@@ -6,6 +6,7 @@ use std::rc::Rc;
 use ternmq_proto::frame::PacketKind;
 use ternmq_proto::inflight::{Pubrec, Resend};
 use ternmq_proto::packet::{Ack, PublishHead, encode_publish, encoded_publish_len};
+use ternmq_proto::planted::{self, Bug};
 use ternmq_proto::topic_alias::AliasOut;
 use ternmq_proto::{PacketId, Properties, Property, PropertyBuf, Qos, ReasonCode, Version};
 
@@ -60,6 +61,7 @@ impl Shard {
     fn deliver_to(&mut self, index: u32, entries: &[Entry], parcel: &mut Parcel<'_>) {
         let Some((key, session)) = self.sessions.at(index) else { return };
         let own = session.publisher == parcel.publication.publisher;
+        let own = own && !planted::is(Bug::NoLocalIgnored);
         let wanted = |entry: &&Entry| !(own && entry.options.no_local);
         let Some(qos) = entries.iter().filter(wanted).map(|entry| entry.options.qos).max() else {
             return;
@@ -72,8 +74,12 @@ impl Shard {
             .map(|entry| entry.identifier)
             .filter(|identifier| *identifier != 0);
         let terms = Terms {
-            qos: qos.min(parcel.publication.qos),
-            retain: as_published && parcel.publication.retain,
+            qos: if planted::is(Bug::DeliverPublishedQos) {
+                parcel.publication.qos
+            } else {
+                qos.min(parcel.publication.qos)
+            },
+            retain: (as_published || planted::is(Bug::CopyRetainFlag)) && parcel.publication.retain,
             identifiers: Identifiers::collect(identifiers),
             ticket: None,
         };
@@ -87,7 +93,7 @@ impl Shard {
 
     /// Gives a message to a session: to its socket if nothing is before it, else to its queue.
     pub fn hand(&mut self, key: Key, terms: Terms, parcel: &mut Parcel<'_>) {
-        if parcel.publication.has_expired(self.now.wall) {
+        if parcel.publication.has_expired(self.now.wall) && !planted::is(Bug::DeliverExpired) {
             self.stats.drop(DropReason::Expired, 1);
             return self.settle_ticket(terms.ticket, false);
         }
@@ -101,7 +107,7 @@ impl Shard {
             }
             return;
         }
-        let may_send = session.queue.is_empty()
+        let may_send = (session.queue.is_empty() || planted::is(Bug::QueueOvertaken))
             && session.inflight.can_send()
             && connection.is_some_and(|connection| self.has_room(connection));
         match connection {
@@ -207,7 +213,7 @@ impl Shard {
         }
         let Some(session) = self.sessions.get_mut(key) else { return };
         let full = session.queue.is_full(cost, messages_max, bytes_max);
-        if full || over_budget {
+        if (full || over_budget) && !planted::is(Bug::QueueWithoutBound) {
             parcel.refused |= self.settings.overflow == Overflow::Refuse;
             let reason = if full { DropReason::QueueFull } else { DropReason::Memory };
             self.stats.drop(reason, 1);
@@ -341,7 +347,12 @@ impl Shard {
                 let item = message.clone();
                 if let Some(item) = item {
                     let (retain, packet_id) = (item.retain, Some(packet_id));
-                    let head = PublishHead { dup: true, qos, retain, packet_id };
+                    let head = PublishHead {
+                        dup: !planted::is(Bug::NoDupOnResume),
+                        qos,
+                        retain,
+                        packet_id,
+                    };
                     let identifiers = item.identifiers.as_slice();
                     self.write_publish(connection, head, &item.message.view(), identifiers);
                 }
@@ -354,7 +365,7 @@ impl Shard {
         let wall = self.now.wall;
         let Some(session) = self.sessions.get_mut(key) else { return false };
         let Some(front) = session.queue.front() else { return false };
-        let expired = front.message.has_expired(wall);
+        let expired = front.message.has_expired(wall) && !planted::is(Bug::DeliverExpired);
         if !expired && !session.inflight.can_send() {
             return false;
         }
@@ -405,14 +416,19 @@ impl Shard {
         extra.clear();
         let mut topic = publication.topic;
         if version == Version::V5 {
-            if let Some(seconds) = publication.expiry_seconds(self.now.wall) {
+            let now = if planted::is(Bug::ExpiryNotReduced) { 0 } else { self.now.wall };
+            if let Some(seconds) = publication.expiry_seconds(now) {
                 extra.push(Property::MessageExpiryInterval(seconds));
             }
-            for identifier in identifiers {
+            let count = if planted::is(Bug::OneIdentifier) { 1 } else { usize::MAX };
+            for identifier in identifiers.iter().take(count) {
                 extra.push(Property::SubscriptionIdentifier(*identifier));
             }
         }
-        let bytes_max = connection.link.send_bytes_max() as usize;
+        let bytes_max = match planted::is(Bug::IgnorePacketSize) {
+            true => usize::MAX,
+            false => connection.link.send_bytes_max() as usize,
+        };
         let length = |extra: Properties<'_>| {
             let properties = extra.as_bytes().len() + publication.properties.as_bytes().len();
             let (topic, payload) = (publication.topic.len(), publication.payload.len());

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use hashbrown::{Equivalent, HashMap};
+use ternmq_proto::planted::{self, Bug};
 
 use crate::settings::Hasher;
 
@@ -127,7 +128,7 @@ impl<T: Default> FilterTree<T> {
     /// Visits every filter that matches the topic. A filter that begins with a wildcard does not
     /// match a topic that begins with `$` (MQTT-4.7.2-1).
     pub fn matching(&self, topic: &str, mut visit: impl FnMut(NodeId, &T)) {
-        let hidden = topic.starts_with('$');
+        let hidden = topic.starts_with('$') && !planted::is(Bug::DollarMatchesWildcard);
         let mut pending = vec![(ROOT, Some(topic))];
         while let Some((at, rest)) = pending.pop() {
             let node = &self.nodes[at as usize];

@@ -6,6 +6,7 @@ pub(crate) mod host;
 pub(crate) mod lane;
 
 use ternmq_proto::packet::Connect;
+use ternmq_proto::planted::{self, Bug};
 use ternmq_proto::{Packet, Qos, ReasonCode};
 
 pub use self::host::{Batch, CommitId, Host, Lane, Submitted};
@@ -361,6 +362,7 @@ impl Node {
                 shard.write(conn, 2, |out| out.extend_from_slice(&[0xd0, 0]));
                 Ok(Flow::Done)
             }
+            Packet::Connect(_) if planted::is(Bug::AcceptSecondConnect) => Ok(Flow::Done),
             Packet::Connect(_)
             | Packet::Connack(_)
             | Packet::Suback(_)

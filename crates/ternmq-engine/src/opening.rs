@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 use ternmq_proto::TopicFilter;
+use ternmq_proto::planted::{self, Bug};
 
 use crate::deliver::{Parcel, Terms};
 use crate::filter_tree::NodeId;
@@ -323,6 +324,8 @@ impl Shard {
             let contained = shown.is_some_and(|shown| {
                 view.retain && shown.shard == view.stamp.shard && view.stamp.number <= shown.number
             });
+            let contained = (contained && !planted::is(Bug::ShowRetainedAgain))
+                || planted::is(Bug::DropHeldBack);
             if contained {
                 continue;
             }

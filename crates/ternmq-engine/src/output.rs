@@ -90,10 +90,10 @@ impl Output {
 
 impl BlockPool {
     fn take(&mut self, bytes: usize) -> Vec<u8> {
-        if bytes <= BLOCK_BYTES {
-            if let Some(block) = self.0.pop() {
-                return block;
-            }
+        if bytes <= BLOCK_BYTES
+            && let Some(block) = self.0.pop()
+        {
+            return block;
         }
         Vec::with_capacity(bytes.max(BLOCK_BYTES))
     }

@@ -3,6 +3,7 @@
 
 use ternmq_proto::frame::PacketKind;
 use ternmq_proto::packet::{Ack, Publish};
+use ternmq_proto::planted::{self, Bug};
 use ternmq_proto::{PacketId, PropertyBuf, Qos, ReasonCode, Version};
 
 use crate::connection::Wait;
@@ -78,6 +79,7 @@ impl Shard {
         };
         if let (Qos::ExactlyOnce, Some(packet_id)) = (publish.qos, publish.packet_id)
             && session.inbound.holds(packet_id)
+            && !planted::is(Bug::DeliverQos2Again)
         {
             connection.link.arrived(publish.qos)?;
             self.repeat_pubrec(key, packet_id);

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::rc::Rc;
 
+use ternmq_proto::planted::{self, Bug};
 use ternmq_proto::{ReasonCode, TopicFilter};
 
 use crate::message::{Message, Publication};
@@ -126,7 +127,7 @@ impl Shard {
     /// Keeps, replaces or clears the retained message of a topic that this shard owns.
     pub fn on_retain(&mut self, from: ShardId, sender: Sender, publication: &Publication<'_>) {
         let mut code = ReasonCode::Success;
-        if publication.payload.is_empty() {
+        if publication.payload.is_empty() && !planted::is(Bug::KeepEmptyRetained) {
             self.retained.clear(publication.topic);
         } else if self.retained_is_full(publication) {
             self.stats.drop(DropReason::RetainedFull, 1);

@@ -157,6 +157,11 @@ impl Queue {
         Some(item)
     }
 
+    /// Only for a planted bug.
+    pub fn reverse(&mut self) {
+        self.items.make_contiguous().reverse();
+    }
+
     /// Takes out what `leaves` names, in order.
     pub fn extract(&mut self, leaves: impl Fn(&Queued) -> bool) -> Vec<Queued> {
         if !self.items.iter().any(&leaves) {

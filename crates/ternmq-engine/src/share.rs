@@ -10,6 +10,7 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use ternmq_proto::Qos;
 use ternmq_proto::packet::SubscriptionOptions;
+use ternmq_proto::planted::{self, Bug};
 
 use crate::deliver::{Parcel, Terms};
 use crate::interest::Level;
@@ -424,7 +425,7 @@ impl Shard {
         if let Some(member) = group.find(loan.shard, loan.session) {
             member.loans -= 1;
         }
-        if returned {
+        if returned && !planted::is(Bug::LoseReturnedShare) {
             group.push_front(loan.message);
             self.stats.queued += 1;
         }
@@ -498,7 +499,12 @@ impl Shard {
                 self.stats.drop(DropReason::ShareMemberGone, 1);
                 continue;
             };
-            group.pop();
+            if planted::is(Bug::ShareToAll) && index + 1 < group.members.len() {
+                // Stays for the next one in turn.
+                self.stats.queued += 1;
+            } else {
+                group.pop();
+            }
             self.stats.queued -= 1;
             let member = &mut group.members[index];
             let qos = qos.min(member.options.qos);

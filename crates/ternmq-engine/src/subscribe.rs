@@ -3,6 +3,7 @@
 
 use ternmq_proto::packet::SubscriptionOptions;
 use ternmq_proto::packet::{RetainHandling, Suback, Subscribe, Unsuback, Unsubscribe};
+use ternmq_proto::planted::{self, Bug};
 use ternmq_proto::topic::parse_subscription;
 use ternmq_proto::{Packet, PacketId, Properties, ReasonCode, Version};
 
@@ -57,6 +58,9 @@ impl Shard {
                 Err(code) if self.is_v5(key) => code.byte(),
                 Err(_) => ReasonCode::UnspecifiedError.byte(),
             });
+        }
+        if planted::is(Bug::SubackReversed) {
+            codes.reverse();
         }
         self.finish_subscribe(session_key, waiter, codes, openings);
         Ok(Flow::Done)
@@ -173,7 +177,9 @@ impl Shard {
         if let Some(session) = self.sessions.get_mut(session_key) {
             session.subscriptions.retain(|known| *known != node);
         }
-        self.interest.unsubscribe(node, session_key.index);
+        if !planted::is(Bug::UnsubscribeKeeps) {
+            self.interest.unsubscribe(node, session_key.index);
+        }
         self.stats.subscriptions -= 1;
         true
     }
@@ -229,6 +235,7 @@ impl Shard {
         }
         let (filter, level) = self.interest.level(node);
         for shard in others {
+            let waiter = waiter.filter(|_| !planted::is(Bug::SubackBeforeInterest));
             self.lanes.request(shard, &Envelope::Interest { waiter, filter: &filter, level });
             if let Some(waiter) = waiter.and_then(|waiter| self.waiters.get_mut(waiter)) {
                 waiter.waits += 1;

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 
 use crate::frame::{self, PacketKind};
 use crate::packet::{Packet, Publish};
+use crate::planted::{self, Bug};
 use crate::topic_alias::{AliasOut, AliasesIn, AliasesOut};
 use crate::{Error, Qos, Version, Violation};
 
@@ -89,7 +90,9 @@ impl Connection {
             return Ok(None);
         };
         let packet = Packet::decode(self.version, frame)?;
-        if !self.may_arrive(packet.kind()) {
+        let tolerated =
+            packet.kind() == PacketKind::Connect && planted::is(Bug::AcceptSecondConnect);
+        if !self.may_arrive(packet.kind()) && !tolerated {
             return Err(Error::PeerMisbehaved(Violation::UnexpectedPacket(packet.kind())));
         }
         Ok(Some((length, packet)))
@@ -124,10 +127,10 @@ impl Connection {
         if qos == Qos::AtMostOnce {
             return Ok(());
         }
-        if self.unanswered >= self.receive_maximum {
+        if self.unanswered >= self.receive_maximum && !planted::is(Bug::IgnoreReceiveMaximum) {
             return Err(Error::PeerMisbehaved(Violation::ReceiveMaximumExceeded));
         }
-        self.unanswered += 1;
+        self.unanswered = self.unanswered.saturating_add(1);
         Ok(())
     }
 

@@ -15,6 +15,7 @@
 
 use alloc::collections::VecDeque;
 
+use crate::planted::{self, Bug};
 use crate::{PacketId, Qos, ReasonCode};
 
 /// Outbound messages with identifiers, in the order of their first transmission.
@@ -183,7 +184,9 @@ impl<M> Inflight<M> {
         let Some(slot) = self.slot(packet_id) else { return Pubrec::Unknown };
         match core::mem::replace(slot, Slot::AwaitPubcomp { counted: true }) {
             Slot::AwaitPubrec(message) if code.is_error() => {
-                *slot = Slot::Free;
+                if !planted::is(Bug::KeepIdAfterPubrecError) {
+                    *slot = Slot::Free;
+                }
                 self.finished();
                 Pubrec::Refused(message)
             }
@@ -221,7 +224,8 @@ impl<M> Inflight<M> {
         while at.pubrel_from < self.slots.len() {
             let index = at.pubrel_from;
             at.pubrel_from += 1;
-            if matches!(self.slots[index], Slot::AwaitPubcomp { .. }) {
+            let forgotten = planted::is(Bug::ForgetPubrel);
+            if matches!(self.slots[index], Slot::AwaitPubcomp { .. }) && !forgotten {
                 self.resend = Some(at);
                 return Some(Resend::Pubrel(self.packet_id_at(index)));
             }

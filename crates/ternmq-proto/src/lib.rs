@@ -19,6 +19,7 @@ pub mod frame;
 pub mod inbound;
 pub mod inflight;
 pub mod packet;
+pub mod planted;
 pub mod property;
 pub mod qos;
 pub mod reason_code;

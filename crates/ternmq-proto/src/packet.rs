@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use crate::error::{Error, Malformed, Misuse};
 use crate::frame::{Frame, PacketKind};
+use crate::planted::{self, Bug};
 use crate::property::{Place, Properties};
 use crate::qos::PacketId;
 use crate::version::Version;
@@ -157,7 +158,7 @@ fn body_of<'a>(
         // In 3.1 these bits are a QoS level of 1 and a DUP that marks a repetition.
         flags &= !0b1000;
     }
-    if flags != kind.required_flags() {
+    if flags != kind.required_flags() && !planted::is(Bug::AcceptWrongFlags) {
         return Err(Malformed::FixedHeaderFlags { first_byte: frame.first_byte });
     }
     Ok(Reader::new(frame.body))
@@ -168,6 +169,7 @@ fn body_of<'a>(
 fn packet_id(reader: &mut Reader<'_>) -> Result<PacketId, Error> {
     match PacketId::new(reader.u16()?) {
         Some(id) => Ok(id),
+        None if planted::is(Bug::AcceptPacketIdZero) => Ok(PacketId::MIN),
         None => Err(crate::error::Forbidden::PacketIdZero.into()),
     }
 }

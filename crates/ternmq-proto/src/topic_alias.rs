@@ -3,6 +3,7 @@
 
 use alloc::{borrow::ToOwned, boxed::Box, vec::Vec};
 
+use crate::planted::{self, Bug};
 use crate::{Error, Violation};
 
 /// The aliases that the peer has set.
@@ -24,6 +25,8 @@ impl AliasesIn {
     /// # Errors
     /// An alias of 0 or over the maximum, or one that was never set (0x94).
     pub fn resolve<'a>(&'a mut self, topic: &'a str, alias: u16) -> Result<&'a str, Error> {
+        let alias =
+            if planted::is(Bug::IgnoreAliasMaximum) { alias.clamp(1, self.maximum) } else { alias };
         let invalid = Error::PeerMisbehaved(Violation::TopicAliasInvalid(alias));
         if alias == 0 || alias > self.maximum {
             return Err(invalid);

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::error::{Malformed, Misuse};
 use crate::frame::REMAINING_LENGTH_MAX;
+use crate::planted::{self, Bug};
 
 /// Takes values off the front of a packet's body.
 #[derive(Clone, Copy)]
@@ -63,7 +64,11 @@ impl<'a> Reader<'a> {
             let byte = self.u8()?;
             value |= u32::from(byte & 0x7F) << shift;
             if byte < 0x80 {
-                return if byte == 0 { Err(Malformed::VariableByteInteger) } else { Ok(value) };
+                return if byte == 0 && !planted::is(Bug::AcceptLongVarint) {
+                    Err(Malformed::VariableByteInteger)
+                } else {
+                    Ok(value)
+                };
             }
         }
         Err(Malformed::VariableByteInteger)
@@ -102,10 +107,13 @@ impl<'a> Reader<'a> {
 /// Bytes as a string of MQTT: well-formed UTF-8, no U+0000 (MQTT-1.5.4-1, MQTT-1.5.4-2).
 #[inline]
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, Malformed> {
-    if has_nul(bytes) {
+    if has_nul(bytes) && !planted::is(Bug::AcceptNul) {
         return Err(Malformed::NulCharacter);
     }
-    core::str::from_utf8(bytes).map_err(|_| Malformed::Utf8)
+    match core::str::from_utf8(bytes) {
+        Err(_) if planted::is(Bug::AcceptBadUtf8) => Ok("planted"),
+        text => text.map_err(|_| Malformed::Utf8),
+    }
 }
 
 /// Looks at every byte instead of stopping at the first hit: the compiler makes wide compares of

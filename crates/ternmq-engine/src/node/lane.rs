@@ -5,6 +5,8 @@
 //! ring does not take now stays in the bag and goes with the next one. What a shard says to itself
 //! goes through a bag of its own that the same turn empties.
 
+use ternmq_proto::planted::{self, Bug};
+
 use super::envelope::Envelope;
 use super::host::{Host, Lane};
 use crate::placement::ShardId;
@@ -107,6 +109,9 @@ impl Lanes {
     pub fn received(&mut self, from: ShardId) {
         let lane = &mut self.lanes[usize::from(from.0)];
         lane.received += 1;
+        if planted::is(Bug::LeakCredit) && lane.received % 16 == 0 {
+            return;
+        }
         lane.owed += 1;
     }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::{check_section, packet_id};
 use crate::error::{Error, Forbidden, Malformed, Misuse};
 use crate::frame::{Frame, PACKET_BYTES_MAX, PacketKind, REMAINING_LENGTH_MAX};
+use crate::planted::{self, Bug};
 use crate::property::{Place, Properties, Seen};
 use crate::qos::{PacketId, Qos};
 use crate::topic::{TopicError, TopicName, classify};
@@ -213,7 +214,7 @@ fn publish_body_len(
 fn topic_name<'a>(reader: &mut Reader<'a>, version: Version) -> Result<&'a str, Malformed> {
     let bytes = reader.binary()?;
     let found = classify(bytes);
-    if found.nul {
+    if found.nul && !planted::is(Bug::AcceptNul) {
         return Err(Malformed::NulCharacter);
     }
     if found.wildcard {
@@ -222,7 +223,10 @@ fn topic_name<'a>(reader: &mut Reader<'a>, version: Version) -> Result<&'a str, 
     if bytes.is_empty() && !version.has_properties() {
         return Err(Malformed::Topic(TopicError::Empty));
     }
-    core::str::from_utf8(bytes).map_err(|_| Malformed::Utf8)
+    match core::str::from_utf8(bytes) {
+        Err(_) if planted::is(Bug::AcceptBadUtf8) => Ok("planted"),
+        text => text.map_err(|_| Malformed::Utf8),
+    }
 }
 
 /// Whether the two parts make one valid section.
