@@ -109,7 +109,7 @@ impl Lanes {
     pub fn received(&mut self, from: ShardId) {
         let lane = &mut self.lanes[usize::from(from.0)];
         lane.received += 1;
-        if planted::is(Bug::LeakCredit) && lane.received % 16 == 0 {
+        if planted::is(Bug::LeakCredit) && lane.received.is_multiple_of(16) {
             return;
         }
         lane.owed += 1;
