@@ -45,6 +45,8 @@ pub struct Node {
     shard: Shard,
     /// Something found its ring full: try again then.
     retry_at: Option<u64>,
+    /// A socket took output while a subscription waited to show more retained messages.
+    room_made: bool,
 }
 
 /// What one connection may take from one turn; what is left waits for the next.
@@ -95,7 +97,7 @@ pub enum Command {
 impl Node {
     /// A node without sessions.
     pub fn new(shard: ShardId, settings: Settings) -> Self {
-        Node { shard: Shard::new(shard, settings), retry_at: None }
+        Node { shard: Shard::new(shard, settings), retry_at: None, room_made: false }
     }
 
     // -- a turn --
@@ -180,6 +182,7 @@ impl Node {
     /// Moves what can move, posts bags and submits the turn's changes. `false`: there is more to do
     /// at once, so do not sleep before the next turn.
     pub fn end_turn<H: Host>(&mut self, host: &mut H) -> bool {
+        self.room_made = false;
         let mut settled = false;
         for _ in 0..ROUNDS_MAX {
             self.pump(host);
@@ -232,6 +235,12 @@ impl Node {
         if waits {
             self.shard.pump_later(session);
         }
+        self.room_made |= self.shard.openings.waits_for_room();
+    }
+
+    /// Whether writing has made something move: turn again without waiting.
+    pub fn wants_turn(&self) -> bool {
+        self.room_made || !self.shard.pumping.is_empty()
     }
 
     /// The next connection that waits no longer: feed what was kept, then read its socket.

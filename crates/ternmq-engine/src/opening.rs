@@ -129,6 +129,13 @@ impl Openings {
         self.all.len() == 0
     }
 
+    /// Whether one of them has a page to ask for.
+    pub fn waits_for_room(&self) -> bool {
+        self.active.iter().filter_map(|key| self.all.get(*key)).any(|opening| {
+            opening.sources.iter().any(|it| matches!(it.progress, Progress::Ask { .. }))
+        })
+    }
+
     pub fn end_session(&mut self, session: Key) {
         let gone: Vec<Key> =
             self.all.iter().filter(|(_, it)| it.session == session).map(|(key, _)| key).collect();
