@@ -368,7 +368,12 @@ impl Shard {
         let Some((key, group)) = self.shares.group_or_new(join.share, join.filter) else { return };
         match group.find(from, join.member) {
             Some(known) => *known = Member { loans: known.loans, ..member },
-            None => group.members.push(member),
+            None => {
+                // It may have left and come back before it settled what it was given.
+                let mine = |it: &&Loan| it.shard == from && it.session == join.member;
+                let loans = group.loans.values().filter(mine).count() as u32;
+                group.members.push(Member { loans, ..member });
+            }
         }
         self.update_group(key);
         self.shares.joins.push_back((from, join.waiter, key));

@@ -361,6 +361,24 @@ fn what_a_member_was_not_sent_goes_to_another_when_it_leaves() {
 }
 
 #[test]
+fn a_member_that_comes_back_to_its_group_still_settles_what_it_was_given() {
+    on_any_number_of_shards(|world| {
+        let writer = world.client("writer", 0);
+        let member = world.client("member", 0);
+        world.subscribe(member, "$share/group/jobs", 1);
+        world.seen(member);
+        world.publish(writer, "jobs", "1", 1);
+        assert_eq!(world.seen(member), ["PUBLISH q1 #1 jobs 1"]);
+        world.unsubscribe(member, "$share/group/jobs");
+        world.subscribe(member, "$share/group/jobs", 1);
+        world.ack(member, Packet::Puback, 1);
+        world.publish(writer, "jobs", "2", 1);
+        let seen = world.seen(member);
+        assert_eq!(seen.last().map(String::as_str), Some("PUBLISH q1 #2 jobs 2"), "{seen:?}");
+    });
+}
+
+#[test]
 fn acknowledgements_wait_for_the_commit_that_they_depend_on() {
     on_any_number_of_shards(|world| {
         let reader = world.client("reader", 100);

@@ -339,7 +339,7 @@ impl<M> Inflight<M> {
     fn finished(&mut self) {
         // A peer that acknowledges what was not yet sent again must not lift the quota over what it
         // announced.
-        self.quota = (self.quota + 1).min(self.receive_maximum);
+        self.quota = self.quota.saturating_add(1).min(self.receive_maximum);
         self.trim();
     }
 
@@ -403,6 +403,15 @@ mod tests {
         assert_eq!(inflight.send(Qos::AtLeastOnce, 3), None, "PUBREC gives nothing back");
         assert!(inflight.pubcomp(id(2)));
         assert_eq!(inflight.send(Qos::AtLeastOnce, 3), Some(id(3)));
+    }
+
+    #[test]
+    fn an_acknowledgement_before_the_resend_lifts_no_quota_however_large() {
+        let mut inflight = started(u16::MAX);
+        let first = inflight.send(Qos::AtLeastOnce, 1).unwrap();
+        inflight.start(u16::MAX);
+        assert_eq!(inflight.puback(first), Some(1));
+        assert_eq!(inflight.quota(), u16::MAX);
     }
 
     #[test]
