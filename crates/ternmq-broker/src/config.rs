@@ -73,6 +73,16 @@ pub enum Overflow {
     Refuse,
 }
 
+impl From<Overflow> for ternmq_engine::Overflow {
+    fn from(overflow: Overflow) -> Self {
+        match overflow {
+            Overflow::DropNewest => ternmq_engine::Overflow::DropNewest,
+            Overflow::DropOldest => ternmq_engine::Overflow::DropOldest,
+            Overflow::Refuse => ternmq_engine::Overflow::Refuse,
+        }
+    }
+}
+
 /// Expiry of messages.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]

@@ -1,50 +1,120 @@
-//! The handle on a running broker.
+//! The handle on a running broker: for the binary, for tests, and for whatever is built around it.
 
-use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use mio::net::TcpListener;
+use ternmq_engine::{Command, Stats, partition_of, shard_of};
+use ternmq_proto::ReasonCode;
 
-use crate::config::Config;
+use crate::board::{self, Board};
+use crate::config::{Config, Scheme};
 use crate::error::{RunError, StartError};
-use crate::stream::tcp;
+use crate::hand_off::{Door, Parcel};
+use crate::start;
+use crate::{lobby, shutdown};
 
-/// A running broker. Dropping it does not stop it: call [`Broker::shutdown`].
-#[derive(Debug)]
+/// A running broker. It runs until it is shut down; dropping the handle alone does not stop it.
 pub struct Broker {
-    listeners: Vec<TcpListener>,
+    pub(crate) addresses: Vec<(Scheme, SocketAddr)>,
+    pub(crate) lobby: Arc<lobby::Shared>,
+    pub(crate) doors: Vec<Door>,
+    pub(crate) boards: Arc<[Arc<Board>]>,
+    pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) notices: Receiver<Notice>,
+    pub(crate) notice_sender: std::sync::mpsc::Sender<Notice>,
+}
+
+/// What the broker's threads tell its handle.
+#[derive(Debug)]
+pub enum Notice {
+    /// A thread panicked, or can no longer wait for events.
+    Failed(String),
+    /// A shard that was asked to stop has nothing left to do.
+    Quiet,
+    /// The process was asked to end.
+    Signal(i32),
+}
+
+/// The whole broker's figures at about one moment.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Figures {
+    /// What the shards count, added up.
+    pub sessions: Stats,
+    /// What the lobby counts.
+    pub lobby: LobbyFigures,
+}
+
+/// Counters of the lobby: what happened to connections before they were clients.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct LobbyFigures {
+    /// Connections accepted from the system.
+    pub accepted: u64,
+    /// Connections refused or closed for what they said.
+    pub refused: u64,
+    /// Connections whose CONNECT did not come in time.
+    pub timed_out: u64,
+    /// Connections closed because there were too many without CONNECT, or no descriptor.
+    pub crowded_out: u64,
 }
 
 impl Broker {
-    /// Opens the listeners and starts the threads.
+    /// Opens the listeners and starts the threads. When it returns, clients can connect.
     ///
     /// # Errors
     /// A listener that cannot be opened, or a system that refuses threads or descriptors.
     pub fn start(config: Config) -> Result<Broker, StartError> {
-        for listener in &config.listeners {
-            let url = &listener.url;
-            tcp::listen(&url.host, url.port)
-                .map_err(|error| StartError::Listen { url: url.to_string(), error })?;
-        }
-        let what = "run sessions";
-        Err(StartError::System { what, error: io::ErrorKind::Unsupported.into() })
+        start::start(&config)
     }
 
-    /// Where it listens, with the ports that were picked.
+    /// Where it listens, with the ports that were picked, in the order of the configuration.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|it| it.local_addr().ok()).collect()
+        self.addresses.iter().map(|(_, address)| *address).collect()
     }
 
     /// `ready tcp://127.0.0.1:1883 ...`: what the binary prints when clients may come.
     pub fn ready_line(&self) -> String {
-        self.addresses().iter().fold("ready".to_owned(), |line, it| format!("{line} tcp://{it}"))
+        self.addresses.iter().fold("ready".to_owned(), |line, (Scheme::Tcp, address)| {
+            format!("{line} tcp://{address}")
+        })
     }
 
-    /// Runs until SIGTERM or SIGINT, then shuts down in an orderly way.
+    /// The figures of all threads, a few milliseconds old.
+    pub fn stats(&self) -> Figures {
+        Figures {
+            sessions: board::sum(self.boards.iter().map(|it| &**it)),
+            lobby: self.lobby.figures(),
+        }
+    }
+
+    /// Ends the connection of a client, if it has one, with DISCONNECT 0x98 (administrative
+    /// action). Its session stays.
+    pub fn disconnect(&self, client_id: &str) {
+        let shard = shard_of(partition_of(client_id), self.doors.len() as u16);
+        let code = ReasonCode::AdministrativeAction;
+        let command = Command::Disconnect { client_id: client_id.to_owned(), code };
+        self.doors[usize::from(shard.0)].leave(Parcel::Command(command));
+    }
+
+    /// Lets nobody in any more, tells every client that the server is shutting down (0x8B), writes
+    /// what is left and ends all threads. Whatever is not done after `deadline` is cut off.
+    ///
+    /// # Errors
+    /// When a thread has failed.
+    pub fn shutdown(self, deadline: Duration) -> Result<(), RunError> {
+        shutdown::shutdown(self, deadline)
+    }
+
+    /// Runs until SIGTERM or SIGINT, then shuts down in an orderly way. A second signal ends the
+    /// process at once.
     ///
     /// # Errors
     /// When the broker fails by itself.
     pub fn run_until_signal(self) -> Result<(), RunError> {
-        Ok(())
+        shutdown::run_until_signal(self)
     }
 }

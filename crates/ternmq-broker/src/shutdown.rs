@@ -1,0 +1,89 @@
+//! The end of a broker: on a signal, on request, or because a thread failed.
+//!
+//! First the lobby closes, so that nobody comes any more. Then every shard tells its clients and
+//! sees them out. When all shards are quiet, or the deadline has passed, the threads end.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use ternmq_engine::Command;
+
+use crate::control::{Broker, Notice};
+use crate::error::RunError;
+use crate::hand_off::Parcel;
+
+/// How long clients may take to read that the server is shutting down.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// See [`Broker::shutdown`].
+pub fn shutdown(broker: Broker, deadline: Duration) -> Result<(), RunError> {
+    broker.lobby.close();
+    for door in &broker.doors {
+        door.leave(Parcel::Command(Command::Shutdown));
+    }
+    let result = wait_until_quiet(&broker, deadline);
+    for door in &broker.doors {
+        door.leave(Parcel::Stop);
+    }
+    for thread in broker.threads {
+        // How it ended was a notice already.
+        drop(thread.join());
+    }
+    result
+}
+
+/// See [`Broker::run_until_signal`].
+pub fn run_until_signal(broker: Broker) -> Result<(), RunError> {
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(RunError::Signals)?;
+    let (handle, sender) = (signals.handle(), broker.notice_sender.clone());
+    let listener = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for (count, signal) in signals.forever().enumerate() {
+            if count > 0 {
+                // Asked twice: somebody does not want to wait.
+                std::process::exit(128 + signal);
+            }
+            // Nobody to hear it: the broker is over.
+            drop(sender.send(Notice::Signal(signal)));
+        }
+    });
+    let listener = listener.map_err(RunError::Signals)?;
+    let result = match broker.notices.recv() {
+        Ok(Notice::Signal(signal)) => {
+            tracing::info!(signal, "shutting down");
+            shutdown(broker, DEADLINE)
+        }
+        Ok(Notice::Failed(thread)) => {
+            // Half-changed state must not go on, not even to say goodbye.
+            Err(RunError::ThreadFailed { thread })
+        }
+        Ok(Notice::Quiet) | Err(_) => Ok(()),
+    };
+    handle.close();
+    drop(listener.join());
+    result
+}
+
+fn wait_until_quiet(broker: &Broker, deadline: Duration) -> Result<(), RunError> {
+    let end = now() + deadline;
+    let mut left = broker.doors.len();
+    while left > 0 {
+        match broker.notices.recv_timeout(end.saturating_duration_since(now())) {
+            Ok(Notice::Quiet) => left -= 1,
+            Ok(Notice::Failed(thread)) => return Err(RunError::ThreadFailed { thread }),
+            Ok(Notice::Signal(_)) => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                tracing::warn!("not every client was gone in time");
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a deadline for real threads is real time")]
+fn now() -> Instant {
+    Instant::now()
+}
