@@ -19,7 +19,7 @@ use crate::live::{Beat, Live};
 use crate::message::{Publish, PublishId, RequestId};
 use crate::options::{Acknowledge, Offline, Options, OptionsError};
 use crate::reconnect::{Backoff, micros};
-use crate::session::{Durable, Session};
+use crate::session::{Durable, Presence, Session};
 
 /// What an MQTT client decides. Its methods are of four kinds:
 ///
@@ -541,20 +541,25 @@ impl Agent {
             });
         }
         let Link::Greeting { clean_start, .. } = self.link else { return Ok(()) };
-        let session_present = connack.session_present;
-        if session_present && clean_start {
+        if connack.session_present && clean_start {
             return Err(Cause::UnexpectedSession);
         }
+        let presence = match (connack.session_present, self.options.version) {
+            (true, _) => Presence::Present,
+            (false, Version::V31) if !clean_start => Presence::Unknown,
+            (false, _) => Presence::Gone,
+        };
         if let Some(assigned) = properties.assigned_client_identifier() {
             self.session.client_id = assigned.to_owned();
         }
         let live = Live::new(now, &self.options, properties);
         let mut kept = PropertyBuf::new();
         kept.extend(properties);
+        let session_present = presence == Presence::Present;
         self.events.push_back(Event::Connected { session_present, properties: kept });
-        let receive_maximum = live.offer.receive_maximum;
+        let window = self.options.window(live.offer.receive_maximum);
         let policy = self.options.session_lost;
-        self.session.start(session_present, receive_maximum, policy, &mut self.events);
+        self.session.start(presence, window, policy, &mut self.events);
         self.link = Link::Live(Box::new(live));
         Ok(())
     }

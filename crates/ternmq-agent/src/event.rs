@@ -14,7 +14,7 @@ use crate::message::{Message, Publish, PublishId, RequestId};
 pub enum Event {
     /// The server accepted the connection.
     Connected {
-        /// Whether the server still had the session.
+        /// Whether the server still had the session. MQTT 3.1 cannot say so: it is `false` there.
         session_present: bool,
         /// Properties of the CONNACK (MQTT 5.0).
         properties: PropertyBuf,
@@ -157,6 +157,13 @@ pub enum PublishError {
     Full(Box<Publish>),
     /// It cannot be sent with this version.
     Invalid(Misuse),
+    /// The outbox could not take it if it were empty.
+    OverOutbox {
+        /// What it would take there.
+        bytes: usize,
+        /// What the outbox has.
+        max: usize,
+    },
     /// A property that is not the application's to set; its identifier is given.
     PropertyNotOurs(u8),
     /// Not a topic name.
@@ -238,6 +245,9 @@ impl fmt::Display for PublishError {
         match self {
             PublishError::Full(_) => f.write_str("the outbox is full"),
             PublishError::Invalid(misuse) => misuse.fmt(f),
+            PublishError::OverOutbox { bytes, max } => {
+                write!(f, "a message of {bytes} bytes in an outbox of {max}")
+            }
             PublishError::PropertyNotOurs(0x23) => {
                 f.write_str("topic aliases are set by the client itself")
             }

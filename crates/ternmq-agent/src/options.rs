@@ -40,6 +40,10 @@ pub struct Options {
     /// QoS 1 and 2 messages that may wait for our acknowledgement. The server is told so in MQTT
     /// 5.0; with 3.x, nothing is read while as many wait.
     pub receive_maximum: u16,
+    /// Messages at QoS 1 and 2 that we have in flight at most. A server of MQTT 5.0 may allow less
+    /// (receive maximum). `None`: as many as it allows; 20 with 3.x, where no server says what it
+    /// takes and mosquitto loses the messages beyond 20.
+    pub send_maximum: Option<u16>,
     /// The largest packet that is taken, in bytes.
     pub packet_bytes_max: u32,
     /// MQTT 5.0: topic aliases that the server may use.
@@ -81,6 +85,7 @@ impl Default for Options {
             password: None,
             will: None,
             receive_maximum: 1_024,
+            send_maximum: None,
             packet_bytes_max: 16 * 1_024 * 1_024,
             topic_alias_maximum: 16,
             send_alias_maximum: 16,
@@ -121,10 +126,22 @@ impl Options {
         }
     }
 
+    /// Messages that may be in flight when the server allows `offered`.
+    pub(crate) fn window(&self, offered: u16) -> u16 {
+        let own = match self.version {
+            Version::V5 => u16::MAX,
+            Version::V31 | Version::V311 => SEND_MAXIMUM_3X,
+        };
+        self.send_maximum.unwrap_or(own).min(offered)
+    }
+
     /// Whether the fields fit together.
     pub(crate) fn check(&self) -> Result<(), OptionsError> {
         if self.receive_maximum == 0 {
             return Err(OptionsError::ReceiveMaximumZero);
+        }
+        if self.send_maximum == Some(0) {
+            return Err(OptionsError::SendMaximumZero);
         }
         if self.packet_bytes_max == 0 {
             return Err(OptionsError::PacketBytesZero);
@@ -314,8 +331,8 @@ pub struct Reconnect {
     pub spread: Duration,
     /// Attempts in a row that may follow a failure; `None`: any number.
     pub attempts_max: Option<u32>,
-    /// Whether it is tried again when the very first attempt fails. If not, a wrong address or
-    /// password shows at once. Later failures are always tried again.
+    /// Whether it is tried again when the very first attempt fails. If not (the default), a wrong
+    /// address shows at once. Later failures are always tried again.
     pub retry_first: bool,
 }
 
@@ -326,7 +343,7 @@ impl Default for Reconnect {
             max: Duration::from_secs(120),
             spread: Duration::ZERO,
             attempts_max: None,
-            retry_first: true,
+            retry_first: false,
         }
     }
 }
@@ -360,6 +377,8 @@ pub enum OptionsError {
     PropertyHasField(u8),
     /// A receive maximum of 0.
     ReceiveMaximumZero,
+    /// A send maximum of 0.
+    SendMaximumZero,
 }
 
 impl fmt::Display for OptionsError {
@@ -378,6 +397,7 @@ impl fmt::Display for OptionsError {
             OptionsError::PropertyHasField(id) => {
                 write!(f, "property 0x{id:02X} of CONNECT has an option of its own")
             }
+            OptionsError::SendMaximumZero => f.write_str("the send maximum must not be 0"),
             OptionsError::ReceiveMaximumZero => f.write_str("the receive maximum must not be 0"),
         }
     }
@@ -401,4 +421,6 @@ fn has_field(property: &Property<'_>) -> bool {
     )
 }
 
+/// `max_inflight_messages` of a mosquitto that is not told otherwise.
+const SEND_MAXIMUM_3X: u16 = 20;
 const CLIENT_ID_V31_BYTES_MAX: usize = 23;

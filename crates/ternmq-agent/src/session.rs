@@ -34,6 +34,16 @@ pub(crate) struct Session {
     pub(crate) client_id: String,
 }
 
+/// Whether the server has what an earlier connection left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Gone,
+    Present,
+    /// MQTT 3.1 does not say. Messages are treated as if it were there: most often it is, and else
+    /// the server sees identifiers that are new to it.
+    Unknown,
+}
+
 /// What of an agent survives a restart of its process: accepted messages at QoS 1 and 2, those in
 /// flight with their identifiers, and the QoS 2 identifiers that were received. Subscriptions are
 /// the application's to ask for again; messages at QoS 0 are gone.
@@ -108,6 +118,10 @@ impl Session {
         events: &mut VecDeque<Event>,
     ) -> Result<PublishId, PublishError> {
         publish.check(options.version)?;
+        let (bytes, max) = (publish.cost_bytes(), options.outbox.bytes);
+        if bytes > max {
+            return Err(PublishError::OverOutbox { bytes, max });
+        }
         let Some(dropped) = self.outbox.make_room(&publish, options.overflow) else {
             return Err(PublishError::Full(Box::new(publish)));
         };
@@ -128,14 +142,14 @@ impl Session {
     /// A connection was accepted; the server has, or has not, what an earlier one left.
     pub(crate) fn start(
         &mut self,
-        session_present: bool,
-        receive_maximum: u16,
+        presence: Presence,
+        window: u16,
         policy: SessionLost,
         events: &mut VecDeque<Event>,
     ) {
         self.established = true;
-        self.inbox.start(session_present);
-        if !session_present {
+        self.inbox.start(presence != Presence::Gone);
+        if presence == Presence::Gone {
             let lost = || Err(Lost::SessionLost);
             for (_, (id, _)) in std::mem::take(&mut self.released) {
                 self.outbox.free_place();
@@ -151,8 +165,9 @@ impl Session {
                 }
             }
         }
-        self.requests.start(session_present);
-        self.inflight.start(receive_maximum);
+        // Subscribing once too often does less harm than once too seldom.
+        self.requests.start(presence == Presence::Present);
+        self.inflight.start(window);
     }
 
     /// Appends the next packet that may leave, in this order: what has to be sent again, requests,
