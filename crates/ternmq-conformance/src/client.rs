@@ -192,7 +192,12 @@ impl Client {
         let mut before = Vec::new();
         loop {
             match self.take() {
-                Ok(publish) if publish.payload == MARKER => return Ok(before),
+                Ok(publish) if publish.payload == MARKER => {
+                    // The answer shows that the broker has the acknowledgements too: the case may
+                    // go on with another connection.
+                    self.ping()?;
+                    return Ok(before);
+                }
                 Ok(publish) => before.push(publish),
                 Err(Stop::Failed { expected, seen }) => {
                     let so_far = crate::check::listed(&before);

@@ -22,5 +22,5 @@ mod version;
 
 pub use case::Case;
 pub use cases::cases;
-pub use run::{CaseResult, Options, Outcome, Report, run};
+pub use run::{CaseResult, Options, Outcome, Report, run, run_case};
 pub use version::Version;

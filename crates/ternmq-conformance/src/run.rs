@@ -117,6 +117,21 @@ pub fn run(target: SocketAddr, options: &Options) -> Report {
     Report { results: results.into_iter().map(|(_, result)| result).collect() }
 }
 
+/// Runs one case, by its name, for one version; `None` if there is no such case for that version.
+#[must_use]
+pub fn run_case(
+    target: SocketAddr,
+    name: &str,
+    version: Version,
+    patience: Duration,
+) -> Option<CaseResult> {
+    let case = crate::cases().iter().find(|case| case.name() == name)?;
+    case.versions().contains(&version).then(|| {
+        let tag = format!("{}one", run_tag());
+        examine(case, &Scene::new(target, version, patience, tag))
+    })
+}
+
 fn chosen(options: &Options) -> Vec<(&'static Case, Version)> {
     let mut chosen = Vec::new();
     for version in &options.versions {

@@ -2,7 +2,7 @@
 //! refuses everybody, and one that says yes to everything and delivers nothing.
 
 use crate::codec::{frame, packet};
-use crate::{Options, Outcome, run};
+use crate::{Options, Outcome, Version, run, run_case};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,22 +23,40 @@ fn no_case_passes_with_a_broker_that_refuses_and_with_one_that_agrees() {
     assert!(!with_refusal.is_empty() && !with_consent.is_empty(), "the shams are brokers at all");
 }
 
+#[test]
+fn one_case_can_be_run_by_its_name() {
+    let address = sham(|stream| while_open(stream, consent));
+    let patience = Duration::from_millis(300);
+    let one = |name, version| run_case(address, name, version, patience).map(|it| it.outcome);
+    assert_eq!(one("connect::is_accepted", Version::V50), Some(Outcome::Passed));
+    let failed = one("publish::qos_0_byte_by_byte", Version::V311);
+    assert!(matches!(failed, Some(Outcome::Failed { .. })), "{failed:?}");
+    assert_eq!(one("connect::is", Version::V50), None);
+    assert_eq!(one("alias::zero", Version::V311), None);
+}
+
 /// The cases that pass with a broker whose connections are handled like this.
 fn passed_with(handle: impl Fn(TcpStream) + Copy + Send + 'static) -> BTreeSet<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address: SocketAddr = listener.local_addr().expect("the address of a listener");
-    // The listener lives as long as the test program; its connections end with their clients.
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || handle(stream));
-        }
-    });
+    let address = sham(handle);
     let patience = Duration::from_millis(300);
     let options = Options { patience, parallel: 48, ..Options::default() };
     let report = run(address, &options);
     assert!(report.results.len() > 400, "all cases ran");
     let passed = report.results.iter().filter(|result| result.outcome == Outcome::Passed);
     passed.map(|result| format!("{} ({})", result.name, result.version)).collect()
+}
+
+/// Listens, and handles each connection on a thread of its own.
+fn sham(handle: impl Fn(TcpStream) + Copy + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("the address of a listener");
+    // The listener lives as long as the test program; its connections end with their clients.
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || handle(stream));
+        }
+    });
+    address
 }
 
 /// Answers each packet until the client closes.

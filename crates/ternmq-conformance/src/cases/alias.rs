@@ -159,6 +159,8 @@ fn of_the_broker(scene: &Scene) -> Check {
                 is(&subscriber.take()?, &topic, &[round], 1)?;
             }
         }
+        // The answer shows that the broker has the last PUBACK.
+        subscriber.ping()?;
         subscriber.cut();
     }
     Ok(())

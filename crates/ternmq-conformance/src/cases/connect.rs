@@ -188,14 +188,14 @@ fn byte_by_byte_and_all_at_once(scene: &Scene) -> Check {
     let mut fast = scene.dial()?;
     let hello = Connect::new(scene.version, scene.id("fast"));
     let mut bytes = hello.encode();
-    for number in 1..=50u16 {
+    for number in 1..=20u16 {
         let payload = number.to_string();
         bytes.extend(Publish::new(&topic, payload, 1).id(number).encode(scene.version));
     }
     bytes.extend(pingreq());
     fast.send(&bytes);
     fast.accepted()?;
-    for number in 1..=50u16 {
+    for number in 1..=20u16 {
         fast.answered(crate::codec::Ack::PubAck, number)?;
         is(&slow.take()?, &topic, number.to_string().as_bytes(), 1)?;
     }
