@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::wire::{FIELD_BYTES_MAX, has_nul};
+use crate::wire::{FIELD_BYTES_MAX, has_nul, scan};
 
 /// The name of a topic: what a message is published to. It has no wildcards.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -18,11 +18,14 @@ impl<'a> TopicName<'a> {
     /// An empty or too long text, U+0000, and a wildcard (MQTT-4.7.0-1).
     pub fn parse(text: &'a str) -> Result<Self, TopicError> {
         check_size(text)?;
-        match classify(text.as_bytes()) {
-            Bytes { nul: true, .. } => Err(TopicError::NulCharacter),
-            Bytes { wildcard: true, .. } => Err(TopicError::Wildcard),
-            _ => Ok(TopicName(text)),
+        let seen = scan(text.as_bytes());
+        if seen.nul {
+            return Err(TopicError::NulCharacter);
         }
+        if seen.wildcard {
+            return Err(TopicError::Wildcard);
+        }
+        Ok(TopicName(text))
     }
 
     /// The name as it was given.
@@ -49,11 +52,11 @@ impl<'a> TopicFilter<'a> {
     /// that is not last (MQTT-4.7.1-1, MQTT-4.7.1-2).
     pub fn parse(text: &'a str) -> Result<Self, TopicError> {
         check_size(text)?;
-        let bytes = classify(text.as_bytes());
-        if bytes.nul {
+        let seen = scan(text.as_bytes());
+        if seen.nul {
             return Err(TopicError::NulCharacter);
         }
-        if bytes.wildcard {
+        if seen.wildcard {
             let (parents, last) = text.rsplit_once('/').unwrap_or(("", text));
             let bad_parent = parents.split('/').any(|it| it != "+" && it.contains(['+', '#']));
             let bad_last = last.len() > 1 && last.contains(['+', '#']);
@@ -76,7 +79,7 @@ impl<'a> TopicFilter<'a> {
 
     /// Whether there is a `+` or a `#` in it.
     pub fn has_wildcard(&self) -> bool {
-        self.0.bytes().any(|byte| matches!(byte, b'+' | b'#'))
+        scan(self.0.as_bytes()).wildcard
     }
 
     /// Whether a message published to `topic` is wanted.
@@ -186,23 +189,4 @@ fn check_size(text: &str) -> Result<(), TopicError> {
         1..=FIELD_BYTES_MAX => Ok(()),
         bytes => Err(TopicError::TooLong { bytes }),
     }
-}
-
-/// The bytes that a topic name must not have.
-pub(crate) struct Bytes {
-    pub(crate) nul: bool,
-    pub(crate) wildcard: bool,
-}
-
-/// One look at all bytes, without a branch per byte. None of the three occurs inside a longer
-/// UTF-8 sequence, so bytes are enough.
-#[inline]
-pub(crate) fn classify(bytes: &[u8]) -> Bytes {
-    let mut nul = false;
-    let mut wildcard = false;
-    for &byte in bytes {
-        nul |= byte == 0;
-        wildcard |= (byte == b'+') | (byte == b'#');
-    }
-    Bytes { nul, wildcard }
 }

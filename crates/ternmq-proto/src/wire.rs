@@ -116,11 +116,39 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Malformed> {
     }
 }
 
+/// The same as [`text`], for who does not need the string: most are ASCII, and one look is enough
+/// for those.
+#[inline]
+pub(crate) fn check_utf8(bytes: &[u8]) -> Result<(), Malformed> {
+    // From 1 to 0x7F. As below, no branch per byte.
+    let ascii = bytes.iter().fold(true, |all, byte| all & (byte.wrapping_sub(1) < 0x7F));
+    if ascii { Ok(()) } else { text(bytes).map(|_| ()) }
+}
+
 /// Looks at every byte instead of stopping at the first hit: the compiler makes wide compares of
 /// it, and a string without a NUL has to be looked at to its end anyway.
 #[inline]
 pub(crate) fn has_nul(bytes: &[u8]) -> bool {
     bytes.iter().fold(false, |found, &byte| found | (byte == 0))
+}
+
+/// Whether bytes hold a NUL, and whether a wildcard (`+` or `#`). None of them occurs inside a
+/// longer UTF-8 sequence, so bytes are enough to look at.
+pub(crate) struct Scan {
+    pub(crate) nul: bool,
+    pub(crate) wildcard: bool,
+}
+
+/// One look at the bytes of a topic.
+#[inline]
+pub(crate) fn scan(bytes: &[u8]) -> Scan {
+    let mut nul = false;
+    let mut wildcard = false;
+    for &byte in bytes {
+        nul |= byte == 0;
+        wildcard |= (byte == b'+') | (byte == b'#');
+    }
+    Scan { nul, wildcard }
 }
 
 /// How many bytes `value` takes as a variable byte integer.

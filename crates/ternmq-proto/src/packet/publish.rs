@@ -11,7 +11,7 @@ use crate::frame::{Frame, PACKET_BYTES_MAX, PacketKind, REMAINING_LENGTH_MAX};
 use crate::planted::{self, Bug};
 use crate::property::{Place, Properties, Seen};
 use crate::qos::{PacketId, Qos};
-use crate::topic::{TopicError, TopicName, classify};
+use crate::topic::{TopicError, TopicName};
 use crate::version::Version;
 use crate::wire::{self, Reader};
 
@@ -213,11 +213,11 @@ fn publish_body_len(
 #[inline]
 fn topic_name<'a>(reader: &mut Reader<'a>, version: Version) -> Result<&'a str, Malformed> {
     let bytes = reader.binary()?;
-    let found = classify(bytes);
-    if found.nul && !planted::is(Bug::AcceptNul) {
+    let seen = wire::scan(bytes);
+    if seen.nul && !planted::is(Bug::AcceptNul) {
         return Err(Malformed::NulCharacter);
     }
-    if found.wildcard {
+    if seen.wildcard {
         return Err(Malformed::Topic(TopicError::Wildcard));
     }
     if bytes.is_empty() && !version.has_properties() {

@@ -66,7 +66,7 @@ pub(super) enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// Reads an identifier and its value. Fails at the end, too.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<(u8, Value<'a>), Malformed> {
         // The identifier is a variable byte integer; all that exist have one byte.
         let id = reader.u8()?;
@@ -85,6 +85,7 @@ impl<'a> Value<'a> {
     }
 
     /// Texts are texts, and numbers are in the range that the standard gives for `id`.
+    #[inline(always)]
     pub(super) fn check(&self, id: u8) -> Result<(), Violation> {
         let out_of_range = match *self {
             Value::Byte(value) => value > 1,
@@ -97,16 +98,16 @@ impl<'a> Value<'a> {
             Value::U32(value) => id == id::MAXIMUM_PACKET_SIZE && value == 0,
             Value::Variable(value) => value == 0,
             Value::Text(bytes) => {
-                let text = wire::text(bytes)?;
+                wire::check_utf8(bytes)?;
                 if id == id::RESPONSE_TOPIC {
-                    TopicName::parse(text).map_err(Malformed::Topic)?;
+                    TopicName::parse(wire::text(bytes)?).map_err(Malformed::Topic)?;
                 }
                 false
             }
             Value::Binary(_) => false,
             Value::Pair(name, value) => {
-                wire::text(name)?;
-                wire::text(value)?;
+                wire::check_utf8(name)?;
+                wire::check_utf8(value)?;
                 false
             }
         };
