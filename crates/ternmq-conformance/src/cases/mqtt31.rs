@@ -54,7 +54,11 @@ fn unknown_level(scene: &Scene) -> Check {
         let payload = field(scene.id("a"));
         client.send(&raw_connect(scene.version, head, (2, 60), &Props::default(), &payload));
         let said = client.raw_until_closed()?;
-        equal(&format!("answer to level {level}"), hex(&said), hex(&[0x20, 2, 0, 1]))?;
+        // A broker may take level 5 for a client of 5.0 with the wrong name, and answer as 5.0 has it.
+        let as_v5 = level >= 5 && said.first() == Some(&0x20) && said.get(3) == Some(&0x84);
+        if !as_v5 {
+            equal(&format!("answer to level {level}"), hex(&said), hex(&[0x20, 2, 0, 1]))?;
+        }
     }
     Ok(())
 }
