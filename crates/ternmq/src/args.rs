@@ -3,11 +3,19 @@
 //! Parsing only. A value that reaches a command is already of its type: a topic parses, a QoS is one
 //! of three, a property belongs to its packet. What is wrong here ends with exit code 2.
 
+mod connection;
+mod property;
+mod publish;
+mod subscribe;
 mod value;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use connection::ConnectionArgs;
+pub use publish::{PublishArgs, Source};
+pub use subscribe::SubscribeArgs;
 
 /// Ends the help of every command.
 const EXIT_CODES: &str = "\
@@ -29,6 +37,8 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     Broker(BrokerArgs),
+    Pub(PublishArgs),
+    Sub(SubscribeArgs),
     Completions(CompletionsArgs),
     Reference(ReferenceArgs),
 }

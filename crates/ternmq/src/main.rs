@@ -16,14 +16,13 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Broker(args) => command::broker(args),
+        Command::Pub(args) => command::publish(&args),
+        Command::Sub(args) => command::subscribe(&args),
         Command::Completions(args) => command::completions(&args),
         Command::Reference(args) => command::reference(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.print();
-            failure.exit_code()
-        }
+        Err(failure) => failure.end(),
     }
 }

@@ -20,7 +20,7 @@ mod tests {
         for shell in <clap_complete::Shell as clap::ValueEnum>::value_variants() {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "ternmq", &mut script);
-            assert!(String::from_utf8(script).unwrap().contains("allow-anonymous"), "{shell}");
+            assert!(String::from_utf8(script).unwrap().contains("will-topic"), "{shell}");
         }
     }
 }

@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn the_page_has_a_section_for_each_command_that_is_shown() {
         let page = command_line();
-        for command in ["broker", "completions"] {
+        for command in ["broker", "pub", "sub", "completions"] {
             assert!(page.contains(&format!("\n## ternmq {command}\n")), "{command}");
         }
         assert!(!page.contains("## ternmq reference"));
