@@ -540,3 +540,11 @@ fn nothing_is_left_behind_when_everybody_has_gone() {
         }
     });
 }
+
+#[test]
+fn a_client_must_not_send_a_subscription_identifier() {
+    let mut world = World::new(1);
+    let writer = world.client("writer", 0);
+    world.publish_with(writer, "t", "x", 0, false, &[Property::SubscriptionIdentifier(1)]);
+    assert_eq!(world.seen(writer), ["DISCONNECT 0x82", "CLOSED"]);
+}

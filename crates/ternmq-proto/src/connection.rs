@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 
+use crate::error::Forbidden;
 use crate::frame::{self, PacketKind};
 use crate::packet::{Packet, Publish};
 use crate::planted::{self, Bug};
@@ -94,6 +95,12 @@ impl Connection {
             packet.kind() == PacketKind::Connect && planted::is(Bug::AcceptSecondConnect);
         if !self.may_arrive(packet.kind()) && !tolerated {
             return Err(Error::PeerMisbehaved(Violation::UnexpectedPacket(packet.kind())));
+        }
+        if let Packet::Publish(publish) = &packet
+            && self.side == Side::Server
+            && publish.properties.subscription_identifiers().next().is_some()
+        {
+            return Err(Forbidden::SubscriptionIdentifierFromClient.into());
         }
         Ok(Some((length, packet)))
     }

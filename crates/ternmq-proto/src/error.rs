@@ -143,6 +143,8 @@ pub enum Forbidden {
         /// The byte as it came.
         byte: u8,
     },
+    /// A client sent a subscription identifier with a PUBLISH (MQTT-3.3.4-6).
+    SubscriptionIdentifierFromClient,
     /// Session Present together with a refusal.
     SessionPresentWithRefusal,
     /// An empty topic name and no topic alias.
@@ -282,6 +284,9 @@ impl fmt::Display for Forbidden {
             }
             Forbidden::SessionPresentWithRefusal => {
                 f.write_str("Session Present together with a refusal")
+            }
+            Forbidden::SubscriptionIdentifierFromClient => {
+                f.write_str("a subscription identifier in a PUBLISH from a client")
             }
             Forbidden::TopicMissing => f.write_str("neither a topic name nor a topic alias"),
         }

@@ -296,7 +296,9 @@ impl Refusal {
     /// For a CONNECT that could not be read. Only MQTT 5 has words for what is malformed.
     fn of_connect(received: &[u8], error: Error) -> Refusal {
         let version = match error {
-            Error::PeerIncompatible(Unsupported::ProtocolLevel(level)) if level & 0x7f < 5 => {
+            Error::PeerIncompatible(Unsupported::ProtocolLevel(level))
+                if level & 0x7f < 5 || names(received, Version::V31) =>
+            {
                 Some(Version::V311)
             }
             Error::PeerIncompatible(Unsupported::ProtocolLevel(_)) => Some(Version::V5),
@@ -317,8 +319,18 @@ impl Refusal {
 
 /// Whether the bytes after a CONNECT's length are protocol name and level of MQTT 5.
 fn begins_like_v5(received: &[u8]) -> bool {
+    body(received).starts_with(b"\x00\x04MQTT\x05")
+}
+
+/// Whether a CONNECT names the protocol as this version does.
+fn names(received: &[u8], version: Version) -> bool {
+    body(received).get(2..).is_some_and(|it| it.starts_with(version.protocol_name().as_bytes()))
+}
+
+/// What follows the first byte and the length.
+fn body(received: &[u8]) -> &[u8] {
     let length_bytes = received.iter().skip(1).take(4).take_while(|it| **it >= 0x80).count() + 1;
-    received.get(1 + length_bytes..).is_some_and(|it| it.starts_with(b"\x00\x04MQTT\x05"))
+    received.get(1 + length_bytes..).unwrap_or_default()
 }
 
 const CONNECT_FIRST_BYTE: u8 = 0x10;
