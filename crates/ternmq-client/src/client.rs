@@ -10,9 +10,9 @@ use ternmq_proto::{Property, PropertyBuf, ReasonCode};
 use tokio::time::timeout;
 
 use crate::driver;
+use crate::hub::Hub;
 use crate::options::{Options, OptionsError, Overflow};
 use crate::receipt::Receipt;
-use crate::shared::Shared;
 use crate::state::{ConnectError, ConnectInfo, State, StateWatch, Stats};
 use crate::subscription::{Subscribe, Subscription};
 use crate::transport::Connector;
@@ -41,7 +41,7 @@ pub struct Client {
 
 /// What all clones share; the connection goes when it goes.
 struct Handle {
-    shared: Arc<Shared>,
+    shared: Arc<Hub>,
     connector: Arc<dyn Connector>,
     overflow: Overflow,
 }
@@ -55,7 +55,7 @@ impl Client {
     pub fn new(options: Options) -> Result<Self, OptionsError> {
         // Clients of one program, and programs of one fleet, must not try again in step.
         let seed = RandomState::new().hash_one(&options.agent.client_id);
-        let shared = Arc::new(Shared::new(Agent::new(options.agent, seed)?));
+        let shared = Arc::new(Hub::new(Agent::new(options.agent, seed)?));
         let (connector, overflow) = (options.connector, options.overflow);
         Ok(Client { handle: Arc::new(Handle { shared, connector, overflow }) })
     }

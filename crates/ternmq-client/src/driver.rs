@@ -9,11 +9,11 @@ use ternmq_agent::{Cause, Transmit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::shared::Shared;
+use crate::hub::Hub;
 use crate::transport::{Connector, OpenFuture, Transport};
 
 /// Runs until the agent stands still.
-pub(crate) async fn run(shared: Arc<Shared>, connector: Arc<dyn Connector>) {
+pub(crate) async fn run(shared: Arc<Hub>, connector: Arc<dyn Connector>) {
     let mut end = End { shared: &shared, armed: true };
     let mut link = Link::Down;
     let mut buffer = vec![0; READ_BYTES].into_boxed_slice();
@@ -47,13 +47,7 @@ enum News {
     Written(io::Result<()>),
 }
 
-fn handle(
-    shared: &Shared,
-    connector: &dyn Connector,
-    link: &mut Link<'_>,
-    buffer: &[u8],
-    news: News,
-) {
+fn handle(shared: &Hub, connector: &dyn Connector, link: &mut Link<'_>, buffer: &[u8], news: News) {
     let now = shared.now();
     let failed = |error: io::Error| Some(format!("{}: {error}", connector.name()));
     match news {
@@ -157,7 +151,7 @@ async fn at(deadline: Option<Instant>) {
 
 /// When the runtime is shut down, nobody goes on waiting for the driver.
 struct End<'a> {
-    shared: &'a Shared,
+    shared: &'a Hub,
     armed: bool,
 }
 

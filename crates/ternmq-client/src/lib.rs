@@ -30,10 +30,10 @@
 pub mod blocking;
 mod client;
 mod driver;
+mod hub;
 mod options;
 mod receipt;
 mod route;
-mod shared;
 mod state;
 mod subscription;
 pub mod transport;

@@ -9,8 +9,8 @@ use ternmq_agent::{Lost, Message};
 use ternmq_proto::packet::{RetainHandling, SubscriptionOptions};
 use ternmq_proto::{Property, PropertyBuf, Qos, ReasonCode};
 
+use crate::hub::Hub;
 use crate::route::Delivery;
-use crate::shared::Shared;
 
 /// What to subscribe to, and how to keep what comes.
 ///
@@ -142,7 +142,7 @@ impl From<String> for Subscribe {
 /// ```
 #[derive(Debug)]
 pub struct Subscription {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Hub>,
     pub(crate) id: u64,
 }
 
@@ -242,7 +242,7 @@ impl Drop for Subscription {
 #[derive(Debug)]
 #[must_use = "a message that is not acknowledged holds back the acknowledgements of later ones"]
 pub struct AckToken {
-    shared: Arc<Shared>,
+    shared: Arc<Hub>,
     token: Option<Arc<ternmq_agent::AckToken>>,
 }
 

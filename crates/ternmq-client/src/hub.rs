@@ -24,11 +24,11 @@ use crate::route::{Delivery, Routed, Stream, Streams};
 use crate::state::{ConnectInfo, State, Stats};
 use crate::subscription::Subscribe;
 
-pub(crate) struct Shared {
+pub(crate) struct Hub {
     core: Mutex<Core>,
     /// Rings for the driver.
     pub(crate) work: Notify,
-    /// Rings for those who wait in [`Shared::wait_for`].
+    /// Rings for those who wait in [`Hub::wait_for`].
     progress: Notify,
     state: watch::Sender<State>,
     /// Moment 0 of the agent.
@@ -76,9 +76,9 @@ pub(crate) struct Turn {
     pub(crate) stopped: bool,
 }
 
-impl Shared {
+impl Hub {
     pub(crate) fn new(agent: Agent) -> Self {
-        Shared {
+        Hub {
             core: Mutex::new(Core {
                 agent,
                 streams: Streams::default(),
@@ -389,7 +389,7 @@ impl Shared {
     }
 
     /// The driver would stop now. `false`: it has to go on, because somebody has called
-    /// [`Shared::connect`] meanwhile.
+    /// [`Hub::connect`] meanwhile.
     pub(crate) fn end_if_stopped(&self) -> bool {
         let mut core = self.lock();
         if core.agent.state() != LinkState::Stopped {
@@ -470,8 +470,8 @@ impl Core {
     }
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("state", &*self.state.borrow()).finish_non_exhaustive()
+        f.debug_struct("Hub").field("state", &*self.state.borrow()).finish_non_exhaustive()
     }
 }
