@@ -13,6 +13,8 @@ use args::{Cli, Command};
 use clap::Parser;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "planted")]
+    plant_from_environment();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Broker(args) => command::broker(args),
@@ -25,4 +27,12 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.end(),
     }
+}
+
+/// Breaks the rule that `TERNMQ_PLANTED` names, so that tests can be seen to fail.
+#[cfg(feature = "planted")]
+fn plant_from_environment() {
+    let Ok(name) = std::env::var("TERNMQ_PLANTED") else { return };
+    let bug = ternmq_proto::planted::Bug::from_name(&name);
+    ternmq_proto::planted::plant(Some(bug.expect("TERNMQ_PLANTED names a planted bug")));
 }
