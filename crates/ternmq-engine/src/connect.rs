@@ -198,7 +198,6 @@ impl Shard {
             session.connection = Some(key);
             session.will = will;
             session.will_due = 0;
-            session.congested_since = 0;
             session.inflight.start(receive_maximum);
             if planted::is(Bug::ForgetInboundOnTakeover) {
                 session.inbound.clear();
@@ -248,6 +247,7 @@ impl Shard {
             will: None,
             will_due: 0,
             congested_since: 0,
+            slow: false,
             pumping: false,
         });
         self.client_ids.insert(client_id, key);
@@ -260,6 +260,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.connection = None;
         session.congested_since = 0;
+        self.stats.slow_consumers -= u64::from(std::mem::take(&mut session.slow));
         let expiry_seconds = session.expiry_seconds;
         if expiry_seconds == 0 {
             return self.end_session(key);

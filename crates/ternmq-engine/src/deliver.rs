@@ -250,6 +250,8 @@ impl Shard {
         }
         if now - session.congested_since <= wait {
             self.pressure = true;
+        } else if !std::mem::replace(&mut session.slow, true) {
+            self.stats.slow_consumers += 1;
         }
     }
 
@@ -396,6 +398,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if output <= low && session.queue.bytes() <= low as u64 {
             session.congested_since = 0;
+            self.stats.slow_consumers -= u64::from(std::mem::take(&mut session.slow));
         }
     }
 

@@ -214,9 +214,11 @@ impl Node {
         None
     }
 
-    /// What a connection has to write. `None`: the connection was released.
+    /// What a connection has to write. `None`: the connection was released, or its CONNACK waits
+    /// for a commit.
     pub fn output(&self, conn: ConnId) -> Option<&Output> {
-        self.shard.connections.get(conn).map(|connection| &connection.output)
+        let connection = self.shard.connections.get(conn)?;
+        (connection.phase != Phase::Accepting).then_some(&connection.output)
     }
 
     /// The socket has taken this many bytes.

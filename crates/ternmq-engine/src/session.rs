@@ -35,6 +35,8 @@ pub struct Session {
     pub will_due: u64,
     /// Since when the consumer has been congested (monotonic); 0: it is not.
     pub congested_since: u64,
+    /// It has been congested for longer than publishers wait.
+    pub slow: bool,
     /// In the list of sessions to be pumped.
     pub pumping: bool,
 }

@@ -3,7 +3,7 @@
 
 mod world;
 
-use ternmq_engine::{Overflow, SECOND, Settings};
+use ternmq_engine::{DropReason, Overflow, SECOND, Settings};
 use ternmq_proto::packet::{RetainHandling, SubscriptionOptions, Will};
 use ternmq_proto::{Packet, Properties, Property, Qos, ReasonCode, Version};
 use world::World;
@@ -547,4 +547,34 @@ fn a_client_must_not_send_a_subscription_identifier() {
     let writer = world.client("writer", 0);
     world.publish_with(writer, "t", "x", 0, false, &[Property::SubscriptionIdentifier(1)]);
     assert_eq!(world.seen(writer), ["DISCONNECT 0x82", "CLOSED"]);
+}
+
+#[test]
+fn a_consumer_that_does_not_read_costs_its_publisher_a_quarter_of_a_second() {
+    let settings =
+        Settings { output_high_bytes: 1_000, output_max_bytes: 4_000, ..Settings::default() };
+    let mut world = World::with(settings);
+    let reader = world.client("reader", 0);
+    let writer = world.client("writer", 0);
+    world.subscribe(reader, "t", 0);
+    world.seen(reader);
+    world.stall(reader, true);
+    let payload = "x".repeat(500);
+    for _ in 0..200 {
+        world.publish(writer, "t", &payload, 0);
+    }
+    let stats = world.nodes[0].stats();
+    assert_eq!((stats.slow_consumers, stats.dropped_for(DropReason::SlowConsumer)), (0, 0));
+    assert!(world.unread(writer) > 190 * 500, "the publisher waits");
+    for _ in 0..200 {
+        world.pass_millis(2);
+    }
+    let stats = world.nodes[0].stats();
+    assert_eq!(world.unread(writer), 0, "and then it does not");
+    assert_eq!(stats.slow_consumers, 1);
+    let dropped = stats.dropped_for(DropReason::SlowConsumer);
+    world.stall(reader, false);
+    world.settle();
+    assert_eq!(world.seen(reader).len() as u64, 200 - dropped);
+    assert_eq!(world.nodes[0].stats().slow_consumers, 0);
 }

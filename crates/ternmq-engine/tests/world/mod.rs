@@ -61,6 +61,8 @@ struct Client {
     incoming: Vec<u8>,
     next_packet: u16,
     pub closed: bool,
+    /// It does not read.
+    stalled: bool,
 }
 
 /// What a client saw, as text: short enough to compare whole conversations.
@@ -124,6 +126,7 @@ impl World {
             incoming: Vec::new(),
             next_packet: 1,
             closed: false,
+            stalled: false,
         });
         self.settle();
         self.clients.len() - 1
@@ -238,9 +241,23 @@ impl World {
     }
 
     pub fn pass(&mut self, seconds: u64) {
-        self.now.mono += seconds * SECOND;
-        self.now.wall += seconds * SECOND;
+        self.pass_millis(seconds * 1_000);
+    }
+
+    pub fn pass_millis(&mut self, millis: u64) {
+        self.now.mono += millis * 1_000;
+        self.now.wall += millis * 1_000;
         self.settle();
+    }
+
+    /// Whether a client's socket takes nothing.
+    pub fn stall(&mut self, client: ClientId, stalled: bool) {
+        self.clients[client].stalled = stalled;
+    }
+
+    /// Bytes that a client has sent and the broker has not taken.
+    pub fn unread(&self, client: ClientId) -> usize {
+        self.clients[client].outgoing.len()
     }
 
     /// Completes all commits that are open.
@@ -309,17 +326,14 @@ impl World {
         while node.poll_resume().is_some() {
             moved = true;
         }
-        while let Some(conn) = node.poll_dirty() {
-            if let Some(client) = self
-                .clients
-                .iter_mut()
-                .find(|it| it.shard == index && it.conn == conn && !it.closed)
-            {
-                let output = node.output(conn).expect("it is dirty, so it is there");
-                client.incoming.extend(output.chunks().flatten());
-            }
-            let length = node.output(conn).map_or(0, |output| output.len());
-            node.wrote(conn, length);
+        while node.poll_dirty().is_some() {}
+        for client in self.clients.iter_mut().filter(|it| it.shard == index && !it.stalled) {
+            let Some(output) = node.output(client.conn).filter(|output| !output.is_empty()) else {
+                continue;
+            };
+            client.incoming.extend(output.chunks().flatten());
+            let length = output.len();
+            node.wrote(client.conn, length);
             moved = true;
         }
         while let Some(conn) = node.poll_close() {
