@@ -234,8 +234,6 @@ impl Agent {
         let session = &self.session;
         let clean_start =
             self.options.clean_start && !(session.established && self.options.is_persistent());
-        self.output.clear();
-        self.input = Input::default();
         self.link = Link::Greeting { deadline, clean_start };
         let written = self.options.write_connect(&session.client_id, clean_start, &mut self.output);
         if let Err(misuse) = written {
@@ -248,6 +246,7 @@ impl Agent {
     /// understood later, and [`Agent::wants_bytes`] is `false` until then.
     pub fn handle_bytes(&mut self, now: u64, bytes: &[u8]) {
         match &mut self.link {
+            _ if bytes.is_empty() => return,
             Link::Greeting { .. } => {}
             Link::Live(live) => live.keep_alive.received(now),
             _ => return,
@@ -517,7 +516,7 @@ impl Agent {
     fn take_packet(&mut self, now: u64, bytes: &[u8]) -> Result<Option<usize>, Cause> {
         if let Link::Live(live) = &self.link {
             let Some((length, packet)) = live.connection.decode(bytes)? else { return Ok(None) };
-            self.on_packet(packet)?;
+            self.on_packet(now, packet)?;
             return Ok(Some(length));
         }
         let Some((length, frame)) = frame::split(bytes, self.options.packet_bytes_max)? else {
@@ -570,7 +569,7 @@ impl Agent {
         self.events.push_back(Event::Auth { code: auth.code, properties });
     }
 
-    fn on_packet(&mut self, packet: Packet<'_>) -> Result<(), Cause> {
+    fn on_packet(&mut self, now: u64, packet: Packet<'_>) -> Result<(), Cause> {
         let Agent { link: Link::Live(live), session, events, output, options, .. } = self else {
             return Ok(());
         };
@@ -582,7 +581,9 @@ impl Agent {
             Packet::Puback(ack) => session.on_puback(ack, events),
             Packet::Pubrec(ack) => session.on_pubrec(ack, live, output, events),
             Packet::Pubrel(ack) => session.on_pubrel(ack.packet_id, live, output),
-            Packet::Pubcomp(ack) => session.on_pubcomp(ack.packet_id, events),
+            Packet::Pubcomp(ack) => {
+                session.on_pubcomp(now, ack.packet_id, live, output, events);
+            }
             Packet::Suback(packet::Suback { packet_id, codes, .. })
             | Packet::Unsuback(packet::Unsuback { packet_id, codes, .. }) => session
                 .on_answer(packet_id, codes, options.version, events)

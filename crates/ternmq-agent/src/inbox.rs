@@ -68,8 +68,14 @@ impl Inbox {
         Inbox { held, ..Inbox::default() }
     }
 
-    /// What has to be kept over a restart.
-    pub(crate) fn into_held(self) -> Inbound {
+    /// What has to be kept over a restart: what was answered, and what the application was done
+    /// with although the turn of its answer had not come.
+    pub(crate) fn into_held(mut self) -> Inbound {
+        for unanswered in self.qos2.into_iter().chain(self.carried) {
+            if unanswered.code.is_some_and(|code| !code.is_error()) {
+                self.held.hold(unanswered.packet_id);
+            }
+        }
         self.held
     }
 
@@ -77,7 +83,9 @@ impl Inbox {
     pub(crate) fn start(&mut self, session_present: bool) {
         self.qos1.clear();
         if session_present {
-            self.carried.extend(self.qos2.drain(..));
+            // What is held has been answered once, and that is all there is to know about it.
+            let held = &self.held;
+            self.carried.extend(self.qos2.drain(..).filter(|it| !held.holds(it.packet_id)));
         } else {
             self.qos2.clear();
             self.carried.clear();
@@ -86,7 +94,7 @@ impl Inbox {
     }
 
     /// A QoS 1 or 2 PUBLISH came.
-    pub(crate) fn arrive(&mut self, qos: Qos, packet_id: PacketId) -> Arrival {
+    pub(crate) fn arrive(&mut self, qos: Qos, packet_id: PacketId, dup: bool) -> Arrival {
         if qos != Qos::ExactlyOnce {
             let token = self.new_token();
             self.qos1.push_back(Unanswered { packet_id, token, code: None });
@@ -101,8 +109,11 @@ impl Inbox {
         }
         if let Some(index) = self.carried.iter().position(|it| it.packet_id == packet_id) {
             let carried = self.carried.swap_remove(index);
-            self.qos2.push_back(carried);
-            return Arrival::Repeated;
+            // Without DUP the server has given up the old message, and this is another.
+            if dup {
+                self.qos2.push_back(carried);
+                return Arrival::Repeated;
+            }
         }
         if self.qos2.iter().any(|it| it.packet_id == packet_id) {
             return Arrival::Repeated;
@@ -173,7 +184,7 @@ mod tests {
     }
 
     fn arrive(inbox: &mut Inbox, qos: Qos, packet_id: u16) -> AckToken {
-        match inbox.arrive(qos, id(packet_id)) {
+        match inbox.arrive(qos, id(packet_id), false) {
             Arrival::New(token) => token,
             Arrival::Repeated => panic!("{packet_id} is taken for a repetition"),
         }
@@ -211,7 +222,7 @@ mod tests {
         let mut inbox = Inbox::default();
         let token = arrive(&mut inbox, Qos::ExactlyOnce, 7);
         inbox.start(true);
-        assert_eq!(inbox.arrive(Qos::ExactlyOnce, id(7)), Arrival::Repeated);
+        assert_eq!(inbox.arrive(Qos::ExactlyOnce, id(7), true), Arrival::Repeated);
         assert_eq!(answers(&mut inbox), []);
         assert!(inbox.acknowledge(&token, ReasonCode::Success));
         assert_eq!(answers(&mut inbox), [7]);
@@ -224,9 +235,37 @@ mod tests {
         inbox.start(true);
         assert!(inbox.acknowledge(&token, ReasonCode::Success));
         assert_eq!(answers(&mut inbox), [], "nothing to answer on this connection yet");
-        assert_eq!(inbox.arrive(Qos::ExactlyOnce, id(7)), Arrival::Repeated);
+        assert_eq!(inbox.arrive(Qos::ExactlyOnce, id(7), true), Arrival::Repeated);
         assert_eq!(answers(&mut inbox), [7]);
         assert_eq!(inbox.held(), 1);
+    }
+
+    #[test]
+    fn an_identifier_is_free_for_another_message_when_its_exchange_is_over() {
+        let mut inbox = Inbox::default();
+        let first = arrive(&mut inbox, Qos::ExactlyOnce, 6);
+        let token = arrive(&mut inbox, Qos::ExactlyOnce, 7);
+        inbox.start(true);
+        assert_eq!(inbox.arrive(Qos::ExactlyOnce, id(7), true), Arrival::Repeated);
+        assert!(inbox.acknowledge(&token, ReasonCode::Success));
+        assert_eq!(answers(&mut inbox), [7]);
+        // The PUBREC was lost, and is about to be repeated when the connection is lost again.
+        inbox.start(true);
+        assert_eq!(inbox.arrive(Qos::ExactlyOnce, id(6), true), Arrival::Repeated);
+        assert_eq!(inbox.arrive(Qos::ExactlyOnce, id(7), true), Arrival::Repeated);
+        inbox.start(true);
+        assert!(inbox.release(id(7)));
+        assert!(matches!(inbox.arrive(Qos::ExactlyOnce, id(7), true), Arrival::New(_)));
+        assert!(inbox.acknowledge(&first, ReasonCode::Success));
+    }
+
+    #[test]
+    fn a_message_that_the_server_gave_up_does_not_hide_the_next() {
+        let mut inbox = Inbox::default();
+        let stale = arrive(&mut inbox, Qos::ExactlyOnce, 7);
+        inbox.start(true);
+        assert!(matches!(inbox.arrive(Qos::ExactlyOnce, id(7), false), Arrival::New(_)));
+        assert!(!inbox.acknowledge(&stale, ReasonCode::Success));
     }
 
     #[test]
@@ -246,6 +285,6 @@ mod tests {
         assert!(inbox.acknowledge(&token, ReasonCode::Success));
         assert_eq!(answers(&mut inbox), [7]);
         inbox.start(false);
-        assert!(matches!(inbox.arrive(Qos::ExactlyOnce, id(7)), Arrival::New(_)));
+        assert!(matches!(inbox.arrive(Qos::ExactlyOnce, id(7), true), Arrival::New(_)));
     }
 }

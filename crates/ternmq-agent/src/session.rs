@@ -4,7 +4,7 @@
 //! A message is accepted, waits in the outbox, is in flight, and is finished; each step has one
 //! owner. Exactly one event tells the end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ternmq_proto::frame::PacketKind;
 use ternmq_proto::inbound::Inbound;
@@ -28,6 +28,7 @@ pub(crate) struct Session {
     inflight: Inflight<Stored>,
     /// QoS 2 messages that the server has taken over, until PUBCOMP.
     released: BTreeMap<PacketId, (PublishId, Acknowledgement)>,
+    foreign: Foreign,
     next_id: u64,
     /// A server has accepted a connection of this session before.
     pub(crate) established: bool,
@@ -55,9 +56,37 @@ pub struct Durable {
     held: Inbound,
     inflight: Inflight<Stored>,
     released: BTreeMap<PacketId, (PublishId, Acknowledgement)>,
+    foreign: Foreign,
     next_id: u64,
     established: bool,
     client_id: String,
+}
+
+/// QoS 2 identifiers that the server may hold for an earlier run of the program, which left us
+/// nothing. A message with such an identifier would be taken for a repetition and lost, so each is
+/// released before its first use: PUBREL, and the PUBLISH only after its PUBCOMP.
+#[derive(Debug, Default)]
+struct Foreign {
+    /// The last identifier that was given out; `None`: there are no foreign ones any more.
+    last: Option<PacketId>,
+    /// PUBREL was sent instead of PUBLISH.
+    releasing: BTreeSet<PacketId>,
+}
+
+impl Foreign {
+    /// An identifier is given out for the first time. `true`: it has to be released before.
+    fn given(&mut self, packet_id: PacketId, qos: Qos) -> bool {
+        match self.last {
+            Some(last) if last <= packet_id => self.last = Some(packet_id),
+            Some(_) => self.last = None,
+            None => {}
+        }
+        let foreign = self.last.is_some() && qos == Qos::ExactlyOnce;
+        if foreign {
+            self.releasing.insert(packet_id);
+        }
+        foreign
+    }
 }
 
 impl Durable {
@@ -75,6 +104,7 @@ impl Session {
             requests: Requests::default(),
             inflight: Inflight::new(),
             released: BTreeMap::new(),
+            foreign: Foreign::default(),
             next_id: 0,
             established: false,
             client_id: options.client_id.clone(),
@@ -90,6 +120,7 @@ impl Session {
             requests: Requests::default(),
             inflight: durable.inflight,
             released: durable.released,
+            foreign: durable.foreign,
             next_id: durable.next_id,
             established: durable.established,
             client_id: durable.client_id,
@@ -103,6 +134,7 @@ impl Session {
             held: self.inbox.into_held(),
             inflight: self.inflight,
             released: self.released,
+            foreign: self.foreign,
             next_id: self.next_id,
             established: self.established,
             client_id: self.client_id,
@@ -147,9 +179,13 @@ impl Session {
         policy: SessionLost,
         events: &mut VecDeque<Event>,
     ) {
+        if !self.established && presence != Presence::Gone {
+            self.foreign.last = Some(PacketId::MIN);
+        }
         self.established = true;
         self.inbox.start(presence != Presence::Gone);
         if presence == Presence::Gone {
+            self.foreign = Foreign::default();
             let lost = || Err(Lost::SessionLost);
             for (_, (id, _)) in std::mem::take(&mut self.released) {
                 self.outbox.free_place();
@@ -198,6 +234,10 @@ impl Session {
                 return true;
             }
             Some(Resend::Publish { packet_id, qos, message }) => match live.refuses(message) {
+                None if self.foreign.releasing.contains(&packet_id) => {
+                    acknowledge(live, PacketKind::Pubrel, packet_id, ReasonCode::Success, out);
+                    return true;
+                }
                 None => {
                     live.write(now, message, Some(packet_id), true, out);
                     return true;
@@ -206,6 +246,7 @@ impl Session {
             },
         };
         // This server takes less than the one before. The exchange cannot be finished.
+        self.foreign.releasing.remove(&packet_id);
         let stored = match qos {
             Qos::ExactlyOnce => {
                 match self.inflight.pubrec(packet_id, ReasonCode::ImplementationSpecific) {
@@ -241,7 +282,9 @@ impl Session {
             return true;
         }
         let Some(packet_id) = self.inflight.send(qos, stored) else { return false };
-        if let Some(stored) = self.inflight.message(packet_id) {
+        if self.foreign.given(packet_id, qos) {
+            acknowledge(live, PacketKind::Pubrel, packet_id, ReasonCode::Success, out);
+        } else if let Some(stored) = self.inflight.message(packet_id) {
             live.write(now, stored, Some(packet_id), false, out);
         }
         true
@@ -279,7 +322,20 @@ impl Session {
 
     /// PUBCOMP came. That the server no longer knew the identifier (0x92) happens after a
     /// connection was lost between PUBREL and PUBCOMP, and is as good.
-    pub(crate) fn on_pubcomp(&mut self, packet_id: PacketId, events: &mut VecDeque<Event>) {
+    pub(crate) fn on_pubcomp(
+        &mut self,
+        now: u64,
+        packet_id: PacketId,
+        live: &mut Live,
+        out: &mut Vec<u8>,
+        events: &mut VecDeque<Event>,
+    ) {
+        if self.foreign.releasing.remove(&packet_id) {
+            if let Some(stored) = self.inflight.message(packet_id) {
+                live.write(now, stored, Some(packet_id), false, out);
+            }
+            return;
+        }
         if !self.inflight.pubcomp(packet_id) {
             return;
         }
@@ -313,7 +369,7 @@ impl Session {
         let topic = live.connection.topic(publish)?;
         let token = match publish.packet_id {
             None => None,
-            Some(packet_id) => match self.inbox.arrive(publish.qos, packet_id) {
+            Some(packet_id) => match self.inbox.arrive(publish.qos, packet_id, publish.dup) {
                 Arrival::New(token) => Some(token),
                 Arrival::Repeated => return Ok(()),
             },
@@ -368,6 +424,7 @@ impl Session {
             self.outbox.free_place();
             events.push_back(Event::Published { id, result: Err(lost.clone()) });
         }
+        self.foreign.releasing.clear();
         for stored in self.inflight.drain() {
             self.outbox.finished(&stored.publish);
             events.push_back(Event::Published { id: stored.id, result: Err(lost.clone()) });

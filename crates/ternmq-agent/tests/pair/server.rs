@@ -64,6 +64,8 @@ pub struct Server {
     session: Option<Session>,
     connected: bool,
     client_receive_maximum: usize,
+    /// QoS 1 and 2 identifiers that came on this connection and are not finished.
+    unfinished_here: BTreeSet<PacketId>,
     aliases: BTreeMap<u16, String>,
     input: Vec<u8>,
     output: Vec<u8>,
@@ -85,6 +87,7 @@ impl Server {
             session: None,
             connected: false,
             client_receive_maximum: usize::from(u16::MAX),
+            unfinished_here: BTreeSet::new(),
             aliases: BTreeMap::new(),
             input: Vec::new(),
             output: Vec::new(),
@@ -103,6 +106,11 @@ impl Server {
         let session = self.session.get_or_insert_default();
         session.queue.push_back((qos, topic.to_owned(), payload.to_vec()));
         self.pump();
+    }
+
+    /// Has a session in which this QoS 2 identifier was received and not released.
+    pub fn hold(&mut self, packet_id: u16) {
+        self.session().held.insert(PacketId::new(packet_id).expect("not 0"));
     }
 
     /// Sends any packet as it is.
@@ -169,6 +177,7 @@ impl Server {
             Packet::Pubcomp(ack) => self.finish(ack.packet_id, Qos::ExactlyOnce),
             Packet::Pubrel(ack) => {
                 let known = self.session().held.remove(&ack.packet_id);
+                self.unfinished_here.remove(&ack.packet_id);
                 let mut answer = packet::Ack::new(ack.packet_id);
                 if !known && self.version == Version::V5 {
                     answer.code = ReasonCode::PacketIdentifierNotFound;
@@ -220,6 +229,7 @@ impl Server {
         let maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX);
         self.client_receive_maximum = usize::from(maximum);
         self.aliases.clear();
+        self.unfinished_here.clear();
         let session_present = self.session.is_some();
         let properties = self.manners.connack.clone();
         let properties = properties.as_properties();
@@ -255,8 +265,15 @@ impl Server {
         };
         let code = self.manners.publish_code.unwrap_or(ReasonCode::Success);
         let Some(packet_id) = publish.packet_id else { return self.received.push(received) };
+        self.unfinished_here.insert(packet_id);
+        let properties = self.manners.connack.as_properties();
+        let maximum = properties.receive_maximum().unwrap_or(u16::MAX);
+        assert!(self.unfinished_here.len() <= usize::from(maximum), "receive maximum {maximum}");
         if self.manners.silent {
             return;
+        }
+        if publish.qos == Qos::AtLeastOnce || code.is_error() {
+            self.unfinished_here.remove(&packet_id);
         }
         let ack = packet::Ack { packet_id, code, properties: Properties::EMPTY };
         if code.is_error() {
