@@ -25,6 +25,7 @@ pub struct Broker {
     pub(crate) threads: Vec<JoinHandle<()>>,
     pub(crate) notices: Receiver<Notice>,
     pub(crate) notice_sender: std::sync::mpsc::Sender<Notice>,
+    pub(crate) signals: Option<shutdown::SignalWatch>,
 }
 
 /// What the broker's threads tell its handle.
@@ -107,6 +108,16 @@ impl Broker {
     /// When a thread has failed.
     pub fn shutdown(self, deadline: Duration) -> Result<(), RunError> {
         shutdown::shutdown(self, deadline)
+    }
+
+    /// From now on SIGTERM and SIGINT do not end the process but are kept for
+    /// [`Broker::run_until_signal`]. Call it before anybody is told that the broker runs.
+    ///
+    /// # Errors
+    /// The system refuses it.
+    pub fn catch_signals(&mut self) -> Result<(), RunError> {
+        self.signals = Some(shutdown::SignalWatch::start(self.notice_sender.clone())?);
+        Ok(())
     }
 
     /// Runs until SIGTERM or SIGINT, then shuts down in an orderly way. A second signal ends the

@@ -3,7 +3,7 @@
 //! First the lobby closes, so that nobody comes any more. Then every shard tells its clients and
 //! sees them out. When all shards are quiet, or the deadline has passed, the threads end.
 
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,20 +36,11 @@ pub fn shutdown(broker: Broker, deadline: Duration) -> Result<(), RunError> {
 }
 
 /// See [`Broker::run_until_signal`].
-pub fn run_until_signal(broker: Broker) -> Result<(), RunError> {
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(RunError::Signals)?;
-    let (handle, sender) = (signals.handle(), broker.notice_sender.clone());
-    let listener = thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 {
-                // Asked twice: somebody does not want to wait.
-                std::process::exit(128 + signal);
-            }
-            // Nobody to hear it: the broker is over.
-            drop(sender.send(Notice::Signal(signal)));
-        }
-    });
-    let listener = listener.map_err(RunError::Signals)?;
+pub fn run_until_signal(mut broker: Broker) -> Result<(), RunError> {
+    if broker.signals.is_none() {
+        broker.catch_signals()?;
+    }
+    let signals = broker.signals.take();
     let result = match broker.notices.recv() {
         Ok(Notice::Signal(signal)) => {
             tracing::info!(signal, "shutting down");
@@ -61,9 +52,42 @@ pub fn run_until_signal(broker: Broker) -> Result<(), RunError> {
         }
         Ok(Notice::Quiet) | Err(_) => Ok(()),
     };
-    handle.close();
-    drop(listener.join());
+    drop(signals);
     result
+}
+
+/// A thread that turns SIGTERM and SIGINT into notices. Dropping it ends the thread.
+pub struct SignalWatch {
+    handle: signal_hook::iterator::Handle,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl SignalWatch {
+    pub fn start(notices: Sender<Notice>) -> Result<SignalWatch, RunError> {
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(RunError::Signals)?;
+        let handle = signals.handle();
+        let listen = move || {
+            for (count, signal) in signals.forever().enumerate() {
+                if count > 0 {
+                    // Asked twice: somebody does not want to wait.
+                    std::process::exit(128 + signal);
+                }
+                // Nobody to hear it: the broker is over.
+                drop(notices.send(Notice::Signal(signal)));
+            }
+        };
+        let thread = thread::Builder::new().name("signals".to_owned()).spawn(listen);
+        let thread = Some(thread.map_err(RunError::Signals)?);
+        Ok(SignalWatch { handle, thread })
+    }
+}
+
+impl Drop for SignalWatch {
+    fn drop(&mut self) {
+        self.handle.close();
+        // It only listens; there is nothing to learn from how it ended.
+        drop(self.thread.take().map(thread::JoinHandle::join));
+    }
 }
 
 fn wait_until_quiet(broker: &Broker, deadline: Duration) -> Result<(), RunError> {

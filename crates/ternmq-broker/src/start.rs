@@ -62,6 +62,7 @@ pub fn start(config: &Config) -> Result<Broker, StartError> {
         threads,
         notices,
         notice_sender,
+        signals: None,
     })
 }
 

@@ -141,6 +141,8 @@ impl Streams {
                 stream.end();
             }
             stream.answer = Some(answer.clone());
+            // Whoever polls for messages may want to look at the answer now.
+            stream.wake();
         }
     }
 

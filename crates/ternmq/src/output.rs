@@ -7,7 +7,7 @@ mod format;
 mod json;
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use jiff::Zoned;
@@ -81,7 +81,10 @@ pub fn log(level: LevelFilter) -> Result<(), Failure> {
             .map_err(|error| Failure::usage(format!("RUST_LOG={text}: {error}")))?,
         _ => Targets::new().with_default(level),
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines).with(filter).init();
     Ok(())
 }

@@ -101,9 +101,24 @@ fn unsubscribing_ends_what_a_session_gets() {
 }
 
 #[test]
+fn what_was_not_printed_stays_in_the_session() {
+    // More than may be unacknowledged at a time.
+    const COUNT: usize = 1_100;
+    let broker = Broker::start();
+    let session = "-i kept -t k -q 1";
+    leave_session(&broker, session);
+    let lines: String = (0..COUNT).map(|it| format!("{it}\n")).collect();
+    broker.client_with_input("pub -t k -q 1 -l", lines.as_bytes()).wait().expect_done();
+    leave_session(&broker, session);
+    assert_eq!(broker.run(&format!("sub -c {session} -C 1")).expect_done(), ["0"]);
+    let printed = broker.run(&format!("sub -c {session} -C {}", COUNT - 1)).expect_done();
+    assert!(printed.iter().eq(lines.lines().skip(1)), "{printed:?}");
+}
+
+#[test]
 fn a_client_that_is_lost_leaves_its_will() {
     let broker = Broker::start();
-    let watcher = broker.client("sub -t will/# -t ready -q 1 -C 2 -v");
+    let watcher = broker.client("sub -t will/# -t ready -q 1 -v");
     let mortal =
         broker.client("sub -t mortal -q 1 --will-topic will/1 --will-payload bye --will-qos 1");
     // The message passes only when both have subscribed; each repetition is one more chance.

@@ -13,7 +13,8 @@ pub fn run(args: BrokerArgs) -> Result<(), Failure> {
     let config = Config::load(sources(args)).map_err(Failure::usage)?;
     output::log(level(verbose, config.log.level))?;
     notes(&config, is_configured).iter().for_each(output::note);
-    let broker = Broker::start(config).map_err(failure_to_start)?;
+    let mut broker = Broker::start(config).map_err(failure_to_start)?;
+    broker.catch_signals().map_err(Failure::run)?;
     output::line(broker.ready_line())?;
     broker.run_until_signal().map_err(Failure::run)
 }

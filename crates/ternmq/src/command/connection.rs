@@ -47,16 +47,20 @@ impl<'a> Connection<'a> {
     /// Tells of every loss of the connection; returns when there will be no other one.
     pub async fn until_closed(&self) -> Failure {
         let mut states = self.client.watch();
+        let mut is_lost = false;
         while let Some(state) = states.changed().await {
             match state {
                 State::Waiting { cause, retry_in } => {
+                    is_lost = true;
                     let seconds = retry_in.as_secs_f64();
                     self.note(format!("{}: {cause}; trying again in {seconds:.1} s", self.server));
                 }
                 State::Closed { cause } => {
                     return Failure::run(format!("{}: {cause}", self.server));
                 }
-                State::Connected(_) => self.note(format!("connected to {} again", self.server)),
+                State::Connected(_) if std::mem::take(&mut is_lost) => {
+                    self.note(format!("connected to {} again", self.server));
+                }
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 //! `ternmq sub`: prints messages, then acknowledges them, until it is told to stop.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -35,10 +35,11 @@ fn try_run(args: &SubscribeArgs) -> Result<(), Failure> {
     let runtime = runtime()?;
     runtime.block_on(async {
         // Before the connection, so that the messages of a session that was kept find their place.
-        let subscription = subscribe(args, &filters, &connection)?;
+        // And until after the disconnect, so that what was not printed stays in the session.
+        let mut subscription = subscribe(args, &filters, &connection)?;
         let mut printer = Printer::new(args)?;
         let result = tokio::select! {
-            result = print_all(&filters, subscription, &connection, &mut printer) => result,
+            result = print_all(subscription.as_mut(), &connection, &mut printer) => result,
             failure = connection.until_closed() => Err(failure),
             () = time_is_over(args.timeout) => printer.out_of_time(),
             result = interrupt() => result,
@@ -54,7 +55,9 @@ fn subscribe(
     connection: &Connection<'_>,
 ) -> Result<Option<Subscription>, Failure> {
     let Some((first, others)) = filters.split_first() else { return Ok(None) };
-    let mut wish = Subscribe::to(*first).qos(args.qos).on_full(OnFull::Pause);
+    // Who does not print must not wait for the printer.
+    let on_full = if args.exit_after_subscribe { OnFull::DropQos0 } else { OnFull::Pause };
+    let mut wish = Subscribe::to(*first).qos(args.qos).on_full(on_full);
     for filter in others {
         wish = wish.and(*filter);
     }
@@ -66,32 +69,40 @@ fn subscribe(
 
 /// Connects, subscribes, unsubscribes, prints.
 async fn print_all(
-    filters: &[&str],
-    subscription: Option<Subscription>,
+    subscription: Option<&mut Subscription>,
     connection: &Connection<'_>,
     printer: &mut Printer<'_>,
 ) -> Result<(), Failure> {
     connection.connect().await?;
-    if let Some(subscription) = &subscription {
-        check_grants(filters, subscription, connection).await?;
+    let args = printer.args;
+    let Some(subscription) = subscription else { return unsubscribe(args, connection).await };
+    if args.exit_after_subscribe {
+        check_grants(args, subscription, connection).await?;
+        return unsubscribe(args, connection).await;
     }
-    if !printer.args.unsubscribe.is_empty() {
-        let answer = connection.client.unsubscribe(&printer.args.unsubscribe).await;
-        answer.map_err(|error| Failure::run(format!("cannot unsubscribe: {error}")))?;
-    }
-    match subscription {
-        Some(subscription) if !printer.args.exit_after_subscribe => {
-            printer.print(subscription).await
-        }
-        _ => Ok(()),
-    }
+    // At the same time: a session that was kept may have so much for us that no answer gets through
+    // before something is printed.
+    tokio::try_join!(printer.print(subscription, connection), unsubscribe(args, connection))
+        .map(|_| ())
 }
 
+async fn unsubscribe(args: &SubscribeArgs, connection: &Connection<'_>) -> Result<(), Failure> {
+    if args.unsubscribe.is_empty() {
+        return Ok(());
+    }
+    let answer = connection.client.unsubscribe(&args.unsubscribe).await;
+    answer.map_err(|error| Failure::run(format!("cannot unsubscribe: {error}")))?;
+    connection.debug(|| format!("unsubscribed from {}", args.unsubscribe.join(" ")));
+    Ok(())
+}
+
+/// Waits for the broker's answer and tells what it refuses.
 async fn check_grants(
-    filters: &[&str],
+    args: &SubscribeArgs,
     subscription: &Subscription,
     connection: &Connection<'_>,
 ) -> Result<(), Failure> {
+    let filters = args.filters().map_err(Failure::usage)?;
     let codes = subscription.granted().await;
     let codes = codes.map_err(|error| Failure::run(format!("cannot subscribe: {error}")))?;
     let refused: Vec<String> = filters
@@ -129,31 +140,54 @@ impl<'a> Printer<'a> {
         Ok(Printer { args, messages, filter_out, printed: 0 })
     }
 
-    async fn print(&mut self, mut subscription: Subscription) -> Result<(), Failure> {
+    async fn print(
+        &mut self,
+        subscription: &mut Subscription,
+        connection: &Connection<'_>,
+    ) -> Result<(), Failure> {
         let mut rendered = Vec::new();
         let mut tokens: Vec<AckToken> = Vec::new();
-        while let Some((message, token)) = subscription.recv_unacked().await {
-            let mut is_over = self.take(&message, &mut rendered);
-            tokens.push(token);
+        let mut is_answered = false;
+        while let Some(taken) = self.next(subscription, connection, &mut is_answered).await? {
+            let mut next = Some(taken);
+            let mut is_over = false;
             // What is there already is printed in one go.
-            while !is_over && rendered.len() < OUTPUT_BYTES_MAX {
-                let Some((message, token)) = at_once(subscription.recv_unacked()).flatten() else {
-                    break;
-                };
+            while let Some((message, token)) = next {
                 is_over = self.take(&message, &mut rendered);
                 tokens.push(token);
+                let has_room = !is_over && rendered.len() < OUTPUT_BYTES_MAX;
+                next = has_room.then(|| at_once(subscription.recv_unacked()).flatten()).flatten();
             }
-            let has_reader = output::write(&rendered)?;
-            rendered.clear();
-            if !has_reader {
+            if !output::write(&rendered)? {
                 return Ok(());
             }
+            rendered.clear();
             tokens.drain(..).for_each(AckToken::acknowledge);
             if is_over {
                 return Ok(());
             }
         }
+        check_grants(self.args, subscription, connection).await?;
         Err(Failure::run("the broker has ended the subscription"))
+    }
+
+    /// Waits for a message, and looks at the broker's answer to the SUBSCRIBE when it comes.
+    async fn next(
+        &self,
+        subscription: &mut Subscription,
+        connection: &Connection<'_>,
+        is_answered: &mut bool,
+    ) -> Result<Option<(Message, AckToken)>, Failure> {
+        poll_fn(|context| {
+            if !*is_answered
+                && let Some(grants) = at_once(check_grants(self.args, subscription, connection))
+            {
+                *is_answered = true;
+                grants?;
+            }
+            pin!(subscription.recv_unacked()).poll(context).map(Ok)
+        })
+        .await
     }
 
     /// Renders a message if it is wanted. `true`: it was the last.
