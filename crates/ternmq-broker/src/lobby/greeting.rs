@@ -296,13 +296,16 @@ impl Refusal {
     /// For a CONNECT that could not be read. Only MQTT 5 has words for what is malformed.
     fn of_connect(received: &[u8], error: Error) -> Refusal {
         let version = match error {
+            // Older and newer than anything here: in the words of the nearest that is.
             Error::PeerIncompatible(Unsupported::ProtocolLevel(level))
-                if level & 0x7f < 5 || names(received, Version::V31) =>
+                if level & !BRIDGE < Version::V5.level() || !is_mqtt(received) =>
             {
                 Some(Version::V311)
             }
             Error::PeerIncompatible(Unsupported::ProtocolLevel(_)) => Some(Version::V5),
-            _ if begins_like_v5(received) => Some(Version::V5),
+            _ if is_mqtt(received) && level(received) == Some(Version::V5.level()) => {
+                Some(Version::V5)
+            }
             _ => None,
         };
         Refusal { code: error.reason_code(), version }
@@ -317,22 +320,24 @@ impl Refusal {
     }
 }
 
-/// Whether the bytes after a CONNECT's length are protocol name and level of MQTT 5.
-fn begins_like_v5(received: &[u8]) -> bool {
-    body(received).starts_with(b"\x00\x04MQTT\x05")
-}
-
-/// Whether a CONNECT names the protocol as this version does.
-fn names(received: &[u8], version: Version) -> bool {
-    body(received).get(2..).is_some_and(|it| it.starts_with(version.protocol_name().as_bytes()))
-}
-
-/// What follows the first byte and the length.
+/// What follows a CONNECT's length.
 fn body(received: &[u8]) -> &[u8] {
     let length_bytes = received.iter().skip(1).take(4).take_while(|it| **it >= 0x80).count() + 1;
     received.get(1 + length_bytes..).unwrap_or_default()
 }
 
+/// Whether the protocol is called `MQTT`, as it is since 3.1.1.
+fn is_mqtt(received: &[u8]) -> bool {
+    body(received).starts_with(b"\x00\x04MQTT")
+}
+
+/// The byte after that name.
+fn level(received: &[u8]) -> Option<u8> {
+    body(received).get(6).copied()
+}
+
+/// With which a mosquitto says that it is a bridge.
+const BRIDGE: u8 = 0x80;
 const CONNECT_FIRST_BYTE: u8 = 0x10;
 
 #[cfg(test)]

@@ -173,8 +173,10 @@ fn a_version_that_is_not_spoken_is_named_in_words_that_its_client_knows() {
     };
     assert_eq!(refused(&Desk::open().first(&with_level(2))), Some(1));
     assert_eq!(refused(&Desk::open().first(&with_level(6))), Some(0x84));
-    let mqisdp = b"\x10\x0f\x00\x06MQIsdp\x05\x02\x00\x3c\x00\x01a";
-    assert_eq!(refused(&Desk::open().first(mqisdp)), Some(0x01));
+    assert_eq!(refused(&Desk::open().first(&with_level(0x86))), Some(0x84));
+    let mut newer_mqisdp = connect_bytes(Version::V31, "c");
+    newer_mqisdp[10] = 5;
+    assert_eq!(refused(&Desk::open().first(&newer_mqisdp)), Some(1));
     let mut other_name = connect_bytes(Version::V311, "c");
     other_name[4..8].copy_from_slice(b"HTTP");
     assert_eq!(refused(&Desk::open().first(&other_name)), None);
