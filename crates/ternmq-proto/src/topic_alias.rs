@@ -49,10 +49,17 @@ impl AliasesIn {
 #[derive(Debug)]
 pub struct AliasesOut {
     /// Index `alias - 1`.
-    topics: Vec<Box<str>>,
+    slots: Vec<Slot>,
     maximum: u16,
-    /// The next alias to be given to another topic, once all are in use.
-    victim: u16,
+    /// Whose turn it is to be asked whether it is still used, once all are.
+    hand: u16,
+}
+
+#[derive(Debug)]
+struct Slot {
+    topic: Box<str>,
+    /// Whether it was used since the hand came by last.
+    is_used: bool,
 }
 
 /// How a topic goes on the wire.
@@ -67,26 +74,30 @@ pub enum AliasOut {
 impl AliasesOut {
     /// May use the aliases `1..=maximum`. The table is searched by comparison: keep it small.
     pub fn new(maximum: u16) -> Self {
-        AliasesOut { topics: Vec::new(), maximum, victim: 0 }
+        AliasesOut { slots: Vec::new(), maximum, hand: 0 }
     }
 
-    /// The alias for a topic; a new one takes the place of the oldest when all are in use.
-    /// `None` when no alias may be used.
+    /// The alias for a topic. When all are in use, a new topic asks one of them each time, in
+    /// turn, and takes its place only if nobody has used it since it was asked last: so one
+    /// topic more than there are aliases does not chase all of them away.
+    /// `None` when no alias may be used, or none is free for this topic.
     pub fn assign(&mut self, topic: &str) -> Option<AliasOut> {
-        if self.maximum == 0 {
-            return None;
-        }
-        if let Some(index) = self.topics.iter().position(|known| **known == *topic) {
+        if let Some(index) = self.slots.iter().position(|it| *it.topic == *topic) {
+            self.slots[index].is_used = true;
             return Some(AliasOut::Known(index as u16 + 1));
         }
-        if self.topics.len() < usize::from(self.maximum) {
-            self.topics.push(topic.into());
-            return Some(AliasOut::Set(self.topics.len() as u16));
+        if self.slots.len() < usize::from(self.maximum) {
+            self.slots.push(Slot { topic: topic.into(), is_used: true });
+            return Some(AliasOut::Set(self.slots.len() as u16));
         }
-        let index = usize::from(self.victim);
-        self.victim = (self.victim + 1) % self.maximum;
-        self.topics[index] = topic.into();
-        Some(AliasOut::Set(index as u16 + 1))
+        let index = self.hand;
+        let slot = self.slots.get_mut(usize::from(index))?;
+        self.hand = (index + 1) % self.maximum;
+        if core::mem::take(&mut slot.is_used) {
+            return None;
+        }
+        *slot = Slot { topic: topic.into(), is_used: true };
+        Some(AliasOut::Set(index + 1))
     }
 }
 
@@ -112,13 +123,25 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_alias_is_taken_over_when_all_are_in_use() {
+    fn an_alias_that_is_not_used_is_taken_over() {
         let mut aliases = AliasesOut::new(2);
         assert_eq!(aliases.assign("a"), Some(AliasOut::Set(1)));
         assert_eq!(aliases.assign("b"), Some(AliasOut::Set(2)));
         assert_eq!(aliases.assign("a"), Some(AliasOut::Known(1)));
-        assert_eq!(aliases.assign("c"), Some(AliasOut::Set(1)));
-        assert_eq!(aliases.assign("a"), Some(AliasOut::Set(2)));
+        assert_eq!(aliases.assign("c"), None, "a was used");
+        assert_eq!(aliases.assign("a"), Some(AliasOut::Known(1)));
+        assert_eq!(aliases.assign("c"), None, "b was used");
+        assert_eq!(aliases.assign("c"), None, "a was used again");
+        assert_eq!(aliases.assign("c"), Some(AliasOut::Set(2)), "b was not");
+        assert_eq!(aliases.assign("c"), Some(AliasOut::Known(2)));
         assert_eq!(AliasesOut::new(0).assign("a"), None);
+    }
+
+    #[test]
+    fn one_topic_more_than_aliases_leaves_them_useful() {
+        let mut aliases = AliasesOut::new(2);
+        let topics = ["a", "b", "c"].iter().cycle().take(60);
+        let known = topics.filter(|it| matches!(aliases.assign(it), Some(AliasOut::Known(_))));
+        assert!(known.count() > 30);
     }
 }
