@@ -19,10 +19,19 @@ def bounded(start_broker, *settings, messages=BOUND):
         mosquitto={"inflight": 20, "extra": f"max_queued_messages {messages}\n"})
 
 
+TOTAL = "$SYS/broker/publish/messages/dropped"
+BY_REASON = "$SYS/broker/dropped/"
+
+
 def dropped(client):
-    """The sum of all counters of drops that `$SYS` shows to a client that has subscribed to it."""
-    newest = {it.topic: it.text for it in client.inbox if "dropped" in it.topic}
-    return sum(int(text) for text in newest.values() if text.isdigit())
+    """The drops that `$SYS` shows to a client that has subscribed to it."""
+    return next((int(it.text) for it in reversed(client.inbox) if it.topic == TOTAL), 0)
+
+
+def reasons(client):
+    """The newest counters of drops by reason, those of zero left out."""
+    newest = {it.topic.removeprefix(BY_REASON): int(it.text) for it in client.inbox if it.topic.startswith(BY_REASON)}
+    return {reason: count for reason, count in newest.items() if count}
 
 
 def absent_session(connect, broker, topic, word="sub", version=5):
@@ -96,7 +105,7 @@ def test_bound_by_bytes(start_broker, connect, topic):
     assert kept == list(range(len(kept))) and 8 <= len(kept) <= 10, kept
 
 
-def test_drops_are_counted(start_broker, connect, topic):
+def test_drops_are_counted(start_broker, connect, topic, kind):
     broker = bounded(start_broker)
     observer = connect("observer", on=broker)
     observer.subscribe("$SYS/#", 0)
@@ -106,6 +115,8 @@ def test_drops_are_counted(start_broker, connect, topic):
         publisher.publish(topic, str(i), 1)
     wait_until(lambda: dropped(observer) >= 2 * BOUND, lambda: f"{2 * BOUND} drops in $SYS, shows {dropped(observer)}")
     assert dropped(observer) == 2 * BOUND
+    if kind == "ternmq":
+        wait_until(lambda: reasons(observer) == {"queue-full": 2 * BOUND}, lambda: f"the reason, shows {reasons(observer)}")
 
 
 def test_one_full_queue_is_no_other_s_trouble(start_broker, connect, topic):
