@@ -79,7 +79,7 @@ fn remaining_length(bytes: &[u8]) -> Result<Option<(u32, usize)>, Malformed> {
     for (at, &byte) in bytes.iter().take(4).enumerate() {
         value |= u32::from(byte & 0x7F) << (7 * at);
         if byte < 0x80 {
-            let shortest = byte != 0 || at == 0 || planted::is(Bug::AcceptLongVarint);
+            let shortest = byte != 0 || planted::is(Bug::AcceptLongVarint);
             return if shortest {
                 Ok(Some((value, at + 1)))
             } else {

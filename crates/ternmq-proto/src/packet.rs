@@ -3,6 +3,29 @@
 //! What a decoded packet holds obeys the standard for its version. Encoding checks the same things
 //! and writes nothing when one of them does not hold. Which side may send which packet, and when,
 //! is not judged here: that is the connection's.
+//!
+//! ```
+//! use ternmq_proto::packet::Publish;
+//! use ternmq_proto::{Packet, Properties, Qos, Version, frame};
+//!
+//! let publish = Publish {
+//!     dup: false,
+//!     qos: Qos::AtMostOnce,
+//!     retain: false,
+//!     topic: "plant/7",
+//!     packet_id: None,
+//!     properties: Properties::EMPTY,
+//!     payload: b"21.5",
+//! };
+//! let mut bytes = Vec::new();
+//! Packet::Publish(publish).encode(Version::V5, &mut bytes)?;
+//!
+//! let bytes_max = 65_536;
+//! let (length, frame) = frame::split(&bytes, bytes_max)?.expect("the packet is whole");
+//! assert_eq!(length, bytes.len());
+//! assert_eq!(Packet::decode(Version::V5, frame)?, Packet::Publish(publish));
+//! # Ok::<(), ternmq_proto::Error>(())
+//! ```
 
 use alloc::vec::Vec;
 

@@ -86,8 +86,38 @@ fn every_property_has_its_getter() {
 #[test]
 fn what_is_not_there_is_none() {
     let none = Properties::EMPTY;
-    assert_eq!((none.topic_alias(), none.content_type()), (None, None));
     assert_eq!((none.iter().count(), none.user_properties().count()), (0, 0));
+    assert_eq!(none.subscription_identifiers().count(), 0);
+    let numbers = [
+        none.payload_format_indicator().map(u32::from),
+        none.message_expiry_interval(),
+        none.session_expiry_interval(),
+        none.server_keep_alive().map(u32::from),
+        none.request_problem_information().map(u32::from),
+        none.will_delay_interval(),
+        none.request_response_information().map(u32::from),
+        none.receive_maximum().map(u32::from),
+        none.topic_alias_maximum().map(u32::from),
+        none.topic_alias().map(u32::from),
+        none.maximum_qos().map(u32::from),
+        none.retain_available().map(u32::from),
+        none.maximum_packet_size(),
+        none.wildcard_subscription_available().map(u32::from),
+        none.subscription_identifiers_available().map(u32::from),
+        none.shared_subscription_available().map(u32::from),
+    ];
+    assert_eq!(numbers, [None; 16]);
+    let texts = [
+        none.content_type(),
+        none.response_topic(),
+        none.assigned_client_identifier(),
+        none.authentication_method(),
+        none.response_information(),
+        none.server_reference(),
+        none.reason_string(),
+    ];
+    assert_eq!(texts, [None; 7]);
+    assert_eq!([none.correlation_data(), none.authentication_data()], [None; 2]);
     assert!(none.is_empty() && PropertyBuf::new().is_empty());
 }
 
