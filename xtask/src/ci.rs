@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::process::Run;
-use crate::{docs, setup, tidy_task};
+use crate::{conformance, docs, setup, tidy_task};
 
 /// Seeds of the simulator in every run; `cargo xtask sim --seeds N` runs more.
 const SIM_SEEDS: &str = "2000";
@@ -18,7 +18,7 @@ struct Step {
 }
 
 /// Everything that must pass.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "packages from outside", run: setup::run },
     Step { name: "Cargo.lock is current", run: || shown(Run::cargo(&["fetch", "--locked"])) },
     Step { name: "formatting", run: formatting },
@@ -28,6 +28,7 @@ const STEPS: [Step; 10] = [
     Step { name: "generated pages", run: docs::check },
     Step { name: "optimised build", run: optimised_build },
     Step { name: "simulated schedules", run: simulation },
+    Step { name: "the examiner", run: || conformance::run(&[]) },
     Step { name: "real clients", run: || shown(Run::python(&["tests/run.py"])) },
 ];
 

@@ -5,6 +5,7 @@
 //! a command line that it does not understand).
 
 mod ci;
+mod conformance;
 mod docs;
 mod fuzz;
 mod process;
@@ -34,7 +35,7 @@ cargo xtask TASK
                             fuzzes one target or each of them (default: 60 s each)
   bench ...                 the benchmarks; options go to cargo bench
   conformance [--target HOST:PORT] ...
-                            the examiner, against TernMQ or any other broker
+                            the examiner, against TernMQ itself or another broker
   attack                    hostile connections against the real binary, the long form
 ";
 
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
         ["sim", rest @ ..] => program("ternmq-sim", rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", rest @ ..] => Run::cargo(&["bench", "--workspace"]).and(rest).check(),
-        ["conformance", rest @ ..] => program("ternmq-conformance", rest),
+        ["conformance", rest @ ..] => conformance::run(rest),
         ["attack", rest @ ..] => {
             Run::python(&["tests/run.py", "-k", "attack", "--attack", "full"]).and(rest).check()
         }

@@ -1,7 +1,10 @@
 //! Running other programs from the root of the workspace, and saying which one failed.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+
+use crate::tree::root;
 
 /// A command line that will run in the root of the workspace.
 pub struct Run {
@@ -13,7 +16,7 @@ impl Run {
     pub fn new(program: impl Into<OsString>, arguments: &[&str]) -> Run {
         let program = program.into();
         let mut command = Command::new(&program);
-        command.current_dir(crate::tree::root());
+        command.current_dir(root());
         // What cargo sets for this program must not reach the cargo that this program starts.
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
@@ -74,6 +77,11 @@ impl Run {
         }
         String::from_utf8(output.stdout).map_err(|_| format!("`{}` printed no text", self.line))
     }
+}
+
+/// Where cargo builds.
+pub fn target_folder() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// Whether a program is on the path, or where Debian puts daemons.

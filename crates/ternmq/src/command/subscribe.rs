@@ -45,6 +45,11 @@ fn try_run(args: &SubscribeArgs) -> Result<(), Failure> {
             result = interrupt() => result,
         };
         connection.close().await;
+        let unprinted = connection.client.stats().unrouted;
+        if unprinted > 0 {
+            let whose = "came for other subscriptions of this session, and were not printed";
+            connection.note(format!("{unprinted} messages {whose}: name them with -t as well"));
+        }
         result
     })
 }
