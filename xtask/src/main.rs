@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy_task(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
-        ["sim", rest @ ..] => program("ternmq-sim", rest),
+        ["sim", rest @ ..] => simulate(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", rest @ ..] => Run::cargo(&["bench", "--workspace"]).and(rest).check(),
         ["conformance", rest @ ..] => conformance::run(rest),
@@ -77,6 +77,15 @@ fn main() -> ExitCode {
 /// Runs one of the workspace's programs, optimised.
 fn program(package: &str, arguments: &[&str]) -> Result<(), String> {
     Run::cargo(&["run", "--release", "--quiet", "--package", package, "--"]).and(arguments).check()
+}
+
+/// Planted bugs exist only in a build that asks for them.
+fn simulate(arguments: &[&str]) -> Result<(), String> {
+    if !arguments.iter().any(|it| it.starts_with("--planted")) {
+        return program("ternmq-sim", arguments);
+    }
+    let run = Run::cargo(&["run", "--release", "--quiet", "--package", "ternmq-sim"]);
+    run.and(&["--features", "planted", "--"]).and(arguments).check()
 }
 
 fn tidy_task() -> Result<(), String> {
