@@ -7,10 +7,12 @@
 use std::time::{Duration, Instant};
 
 use crate::process::Run;
-use crate::{conformance, docs, setup, tidy_task};
+use crate::{conformance, docs, fuzz, setup, tidy_task};
 
 /// Seeds of the simulator in every run; `cargo xtask sim --seeds N` runs more.
 const SIM_SEEDS: &str = "2000";
+/// Seconds for each fuzz target in every run; `cargo xtask fuzz --seconds N` runs longer.
+const FUZZ_SECONDS: &str = "10";
 
 struct Step {
     name: &'static str,
@@ -18,7 +20,7 @@ struct Step {
 }
 
 /// Everything that must pass.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "packages from outside", run: setup::run },
     Step { name: "Cargo.lock is current", run: || shown(Run::cargo(&["fetch", "--locked"])) },
     Step { name: "formatting", run: formatting },
@@ -28,6 +30,7 @@ const STEPS: [Step; 11] = [
     Step { name: "generated pages", run: docs::check },
     Step { name: "optimised build", run: optimised_build },
     Step { name: "simulated schedules", run: simulation },
+    Step { name: "fuzzing", run: || fuzz::run(&["--seconds", FUZZ_SECONDS]) },
     Step { name: "the examiner", run: || conformance::run(&[]) },
     Step { name: "real clients", run: || shown(Run::python(&["tests/run.py"])) },
 ];
@@ -52,7 +55,8 @@ pub fn lint() -> Result<(), String> {
 }
 
 fn formatting() -> Result<(), String> {
-    shown(Run::cargo(&["fmt", "--all", "--", "--check"]))
+    shown(Run::cargo(&["fmt", "--all", "--", "--check"]))?;
+    shown(Run::cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check"]))
 }
 
 fn clippy() -> Result<(), String> {

@@ -37,33 +37,37 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
     let base = ["--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &host, "--bins"];
     // With --target, the flags reach the targets and not the build scripts, which could not link.
     let build = |it: Run| it.env("RUSTFLAGS", &COVERAGE.join(" "));
-    build(Run::cargo(&["build"]).and(&base)).check()?;
+    build(Run::cargo(&["build", "--quiet"]).and(&base)).check()?;
     for target in known.iter().filter(|it| wanted.is_none_or(|wanted| wanted == *it)) {
-        println!("fuzzing {target} for {seconds} s");
-        let corpus = format!("fuzz/corpus/{target}");
-        let artifacts = format!("fuzz/artifacts/{target}/");
-        for folder in [&corpus, &artifacts] {
-            fs::create_dir_all(root().join(folder))
-                .map_err(|it| format!("cannot make {folder}: {it}"))?;
-        }
-        let program = root().join(format!("fuzz/target/{host}/release/{target}"));
-        let seeds = format!("fuzz/seeds/{target}");
-        let limits = [
-            format!("-max_total_time={seconds}"),
-            format!("-max_len={INPUT_BYTES_MAX}"),
-            format!("-artifact_prefix={artifacts}"),
-        ];
-        let limits: Vec<_> = limits.iter().map(String::as_str).collect();
-        let mut run = Run::new(
-            program,
-            &[&["-verbosity=0", "-print_final_stats=1"], limits.as_slice(), &[&corpus]].concat(),
-        );
-        if root().join(&seeds).is_dir() {
-            run = run.and(&[&seeds]);
-        }
-        run.check()?;
+        let report = fuzz_one(&host, target, seconds)?;
+        let runs = report.lines().find_map(|it| it.strip_prefix("stat::number_of_executed_units:"));
+        println!("{target}: {} inputs in {seconds} s, nothing found", runs.unwrap_or("?").trim());
     }
     Ok(())
+}
+
+/// Runs one target; its report is shown only if it finds something.
+fn fuzz_one(host: &str, target: &str, seconds: &str) -> Result<String, String> {
+    let corpus = format!("fuzz/corpus/{target}");
+    let artifacts = format!("fuzz/artifacts/{target}/");
+    for folder in [&corpus, &artifacts] {
+        let made = fs::create_dir_all(root().join(folder));
+        made.map_err(|error| format!("cannot make {folder}: {error}"))?;
+    }
+    let program = root().join(format!("fuzz/target/{host}/release/{target}"));
+    let limits = [
+        format!("-max_total_time={seconds}"),
+        format!("-max_len={INPUT_BYTES_MAX}"),
+        format!("-artifact_prefix={artifacts}"),
+    ];
+    let limits: Vec<_> = limits.iter().map(String::as_str).collect();
+    let mut run =
+        Run::new(program, &["-verbosity=0", "-print_final_stats=1"]).and(&limits).and(&[&corpus]);
+    let seeds = format!("fuzz/seeds/{target}");
+    if root().join(&seeds).is_dir() {
+        run = run.and(&[&seeds]);
+    }
+    run.read_errors()
 }
 
 fn parse<'a>(arguments: &[&'a str]) -> Result<(&'a str, Option<&'a str>), String> {

@@ -55,7 +55,9 @@ fn main() -> ExitCode {
         ["docs", "--check"] => docs::check(),
         ["sim", rest @ ..] => simulate(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
-        ["bench", rest @ ..] => Run::cargo(&["bench", "--workspace"]).and(rest).check(),
+        ["bench", rest @ ..] => {
+            Run::cargo(&["bench", "--workspace", "--bench", "*"]).and(rest).check()
+        }
         ["conformance", rest @ ..] => conformance::run(rest),
         ["attack", rest @ ..] => {
             Run::python(&["tests/run.py", "-k", "attack", "--attack", "full"]).and(rest).check()

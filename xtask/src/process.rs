@@ -65,6 +65,21 @@ impl Run {
         if status.success() { Ok(()) } else { Err(format!("`{}` failed: {status}", self.line)) }
     }
 
+    /// Runs it and returns what it printed on standard error; shows that only if it fails.
+    ///
+    /// # Errors
+    /// If it cannot be started or does not end with 0.
+    pub fn read_errors(mut self) -> Result<String, String> {
+        let output = self.command.stdout(Stdio::inherit()).output();
+        let output = output.map_err(|error| format!("cannot run `{}`: {error}", self.line))?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            eprint!("{text}");
+            return Err(format!("`{}` failed: {}", self.line, output.status));
+        }
+        Ok(text)
+    }
+
     /// Runs it and returns what it printed on standard output.
     ///
     /// # Errors
