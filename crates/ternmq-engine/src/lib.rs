@@ -40,9 +40,7 @@ pub use node::{
     Batch, Command, CommitId, ConnId, Host, Lane, Node, Stop, Submitted, Taken, TurnBudget,
 };
 pub use output::Output;
-pub use placement::{
-    PARTITIONS, PartitionId, ShardId, partition_of, partition_of_topic, shard_of,
-};
+pub use placement::{PARTITIONS, PartitionId, ShardId, partition_of, partition_of_topic, shard_of};
 pub use settings::{Overflow, Settings};
 pub use slab::Key;
 pub use stats::{DropReason, Stats};

@@ -277,8 +277,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let waits = if planted::is(Bug::AckBeforeCommit) { 0 } else { waits };
         if waits == 0 && connection.gate.is_empty() {
-            let Acknowledgement { kind, packet_id, code } = acknowledgement;
-            return self.write_ack(key, kind, packet_id, code);
+            return self.send_acknowledgement(key, acknowledgement);
         }
         connection.gate.push(acknowledgement, waits);
         self.open_gate(key);
@@ -291,23 +290,28 @@ impl Shard {
     }
 
     fn open_gate(&mut self, key: Key) {
-        while let Some(connection) = self.connections.get_mut(key) {
-            let Some(Acknowledgement { kind, packet_id, mut code }) = connection.gate.pop() else {
-                return;
-            };
-            let session = connection.session;
-            if connection.version() != Version::V5 {
-                // 3.x cannot be told.
-                code = ReasonCode::Success;
-            }
-            if kind == PacketKind::Pubrec && code.is_error() {
-                // The exchange is over; the identifier is free again.
-                if let Some(session) = self.sessions.get_mut(session) {
-                    session.inbound.release(packet_id);
-                }
-            }
-            self.write_ack(key, kind, packet_id, code);
+        while let Some(acknowledgement) =
+            self.connections.get_mut(key).and_then(|connection| connection.gate.pop())
+        {
+            self.send_acknowledgement(key, acknowledgement);
         }
+    }
+
+    fn send_acknowledgement(&mut self, key: Key, acknowledgement: Acknowledgement) {
+        let Acknowledgement { kind, packet_id, mut code } = acknowledgement;
+        let Some(connection) = self.connections.get(key) else { return };
+        let session = connection.session;
+        if connection.version() != Version::V5 {
+            // 3.x cannot be told.
+            code = ReasonCode::Success;
+        }
+        if kind == PacketKind::Pubrec && code.is_error() {
+            // The exchange is over; the identifier is free again.
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.inbound.release(packet_id);
+            }
+        }
+        self.write_ack(key, kind, packet_id, code);
     }
 
     // -- closing --
