@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ternmq_engine::auth::Mechanisms;
 use ternmq_engine::{Command, Stats, partition_of, shard_of};
 use ternmq_proto::ReasonCode;
 
@@ -13,6 +14,7 @@ use crate::board::{self, Board};
 use crate::config::{Config, Scheme};
 use crate::error::{RunError, StartError};
 use crate::hand_off::{Door, Parcel};
+use crate::lobby::NoMechanisms;
 use crate::start;
 use crate::{lobby, shutdown};
 
@@ -22,7 +24,8 @@ pub struct Broker {
     pub(crate) lobby: Arc<lobby::Shared>,
     pub(crate) doors: Vec<Door>,
     pub(crate) boards: Arc<[Arc<Board>]>,
-    pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) lobby_thread: JoinHandle<()>,
+    pub(crate) shard_threads: Vec<JoinHandle<()>>,
     pub(crate) notices: Receiver<Notice>,
     pub(crate) notice_sender: std::sync::mpsc::Sender<Notice>,
     pub(crate) signals: Option<shutdown::SignalWatch>,
@@ -69,7 +72,18 @@ impl Broker {
     /// # Errors
     /// A listener that cannot be opened, or a system that refuses threads or descriptors.
     pub fn start(config: Config) -> Result<Broker, StartError> {
-        start::start(&config)
+        Broker::start_with_mechanisms(config, Arc::new(NoMechanisms))
+    }
+
+    /// As [`Broker::start`], with methods of enhanced authentication (MQTT 5, section 4.12).
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub fn start_with_mechanisms(
+        config: Config,
+        mechanisms: Arc<dyn Mechanisms>,
+    ) -> Result<Broker, StartError> {
+        start::start(&config, mechanisms)
     }
 
     /// Where it listens, with the ports that were picked, in the order of the configuration.

@@ -25,3 +25,4 @@ mod sys_topics;
 pub use config::{Config, ConfigError, Sources};
 pub use control::{Broker, Figures, LobbyFigures};
 pub use error::{RunError, StartError};
+pub use ternmq_engine::auth;

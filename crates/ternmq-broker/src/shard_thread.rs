@@ -30,6 +30,7 @@ use crate::board::Board;
 use crate::clock::Clock;
 use crate::control::Notice;
 use crate::hand_off::{HandOff, Parcel};
+use crate::ration::Ration;
 use crate::ring::{Bell, Mail};
 use crate::sys_topics::SysTopics;
 use clients::{Client, Clients, conn_of, token_of};
@@ -46,6 +47,8 @@ pub struct ShardThread {
     clock: Clock,
     /// One for all clients: what is read is taken out again before the next is read.
     buffer: Box<[u8]>,
+    /// Bytes read from all clients, ever; wraps.
+    bytes_read: usize,
     /// Bytes in all clients' `kept`.
     kept_bytes: usize,
     kept_bytes_max: usize,
@@ -59,6 +62,7 @@ pub struct ShardThread {
     sys_topics: Option<SysTopics>,
     notices: Sender<Notice>,
     stopping: Stopping,
+    ration: Ration,
 }
 
 /// What a shard is made of.
@@ -117,6 +121,7 @@ impl ShardThread {
             inbox: parts.inbox,
             clock: parts.clock,
             buffer: vec![0; traffic::BUFFER_BYTES].into_boxed_slice(),
+            bytes_read: 0,
             kept_bytes: 0,
             kept_bytes_max: parts.kept_bytes_max,
             lost: Vec::new(),
@@ -126,6 +131,7 @@ impl ShardThread {
             sys_topics: parts.sys_topics,
             notices: parts.notices,
             stopping: Stopping::No,
+            ration: Ration::per_second(LOG_LINES_PER_SECOND),
         }
     }
 
@@ -320,3 +326,4 @@ impl Host for TurnHost {
 const EVENTS_MAX: usize = 1_024;
 const BAGS_PER_RING: usize = 16;
 const PARCELS_PER_TURN: usize = 128;
+const LOG_LINES_PER_SECOND: u32 = 5;

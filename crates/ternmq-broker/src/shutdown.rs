@@ -3,7 +3,7 @@
 //! First the lobby closes, so that nobody comes any more. Then every shard tells its clients and
 //! sees them out. When all shards are quiet, or the deadline has passed, the threads end.
 
-use std::sync::mpsc::{RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use ternmq_engine::Command;
 
 use crate::control::{Broker, Notice};
 use crate::error::RunError;
-use crate::hand_off::Parcel;
+use crate::hand_off::{Door, Parcel};
 
 /// How long clients may take to read that the server is shutting down.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -21,16 +21,24 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// See [`Broker::shutdown`].
 pub fn shutdown(broker: Broker, deadline: Duration) -> Result<(), RunError> {
     broker.lobby.close();
-    for door in &broker.doors {
-        door.leave(Parcel::Command(Command::Shutdown));
-    }
-    let result = wait_until_quiet(&broker, deadline);
-    for door in &broker.doors {
-        door.leave(Parcel::Stop);
-    }
-    for thread in broker.threads {
+    // A client that the lobby let in after the others were told would never be told.
+    drop(broker.lobby_thread.join());
+    let result = see_out(&broker.doors, &broker.notices, deadline);
+    for thread in broker.shard_threads {
         // How it ended was a notice already.
         drop(thread.join());
+    }
+    result
+}
+
+/// Tells every shard to see its clients out, and ends it when all have done so.
+fn see_out(doors: &[Door], notices: &Receiver<Notice>, deadline: Duration) -> Result<(), RunError> {
+    for door in doors {
+        door.leave(Parcel::Command(Command::Shutdown));
+    }
+    let result = wait_until_quiet(doors.len(), notices, deadline);
+    for door in doors {
+        door.leave(Parcel::Stop);
     }
     result
 }
@@ -90,11 +98,15 @@ impl Drop for SignalWatch {
     }
 }
 
-fn wait_until_quiet(broker: &Broker, deadline: Duration) -> Result<(), RunError> {
+fn wait_until_quiet(
+    shards: usize,
+    notices: &Receiver<Notice>,
+    deadline: Duration,
+) -> Result<(), RunError> {
     let end = now() + deadline;
-    let mut left = broker.doors.len();
+    let mut left = shards;
     while left > 0 {
-        match broker.notices.recv_timeout(end.saturating_duration_since(now())) {
+        match notices.recv_timeout(end.saturating_duration_since(now())) {
             Ok(Notice::Quiet) => left -= 1,
             Ok(Notice::Failed(thread)) => return Err(RunError::ThreadFailed { thread }),
             Ok(Notice::Signal(_)) => {}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use ternmq_engine::auth::Mechanisms;
 use ternmq_engine::{Settings, ShardId};
 
 use crate::backend::Backend;
@@ -17,8 +18,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Listener, Scheme};
 use crate::control::{Broker, Notice};
 use crate::error::StartError;
-use crate::hand_off::{Door, INBOX_MAX, Seats};
-use crate::lobby::{self, Acceptor, Lobby, NoMechanisms};
+use crate::hand_off::{Door, INBOX_MAX, Parcel, Seats};
+use crate::lobby::{self, Acceptor, Lobby};
 use crate::machine;
 use crate::ring::Mail;
 use crate::shard_thread::{Parts, ShardThread};
@@ -29,7 +30,7 @@ use crate::sys_topics::SysTopics;
 ///
 /// # Errors
 /// See [`Broker::start`].
-pub fn start(config: &Config) -> Result<Broker, StartError> {
+pub fn start(config: &Config, mechanisms: Arc<dyn Mechanisms>) -> Result<Broker, StartError> {
     let Listening { acceptors, addresses } = Listening::open(config)?;
     let (notice_sender, notices) = channel();
     let clock = Clock::start();
@@ -40,7 +41,7 @@ pub fn start(config: &Config) -> Result<Broker, StartError> {
         acceptors,
         doors: shards.doors.clone(),
         seats: Seats::new(connections_max(config)),
-        mechanisms: Arc::new(NoMechanisms),
+        mechanisms,
         guests_max,
         connect_time: config.limit.connect_time,
         connect_bytes_max: config.limit.connect_bytes,
@@ -49,7 +50,12 @@ pub fn start(config: &Config) -> Result<Broker, StartError> {
     .map_err(|error| StartError::System { what: "open the lobby", error })?;
     let lobby_shared = lobby.shared();
     let spawned = spawn(shards.parts, lobby, &notice_sender);
-    let threads = spawned.map_err(|error| StartError::System { what: "start threads", error })?;
+    let (lobby_thread, shard_threads) = spawned.map_err(|error| {
+        for door in &shards.doors {
+            door.leave(Parcel::Stop);
+        }
+        StartError::System { what: "start threads", error }
+    })?;
     let count = shards.doors.len();
     for (_, address) in &addresses {
         tracing::info!(%address, shards = count, "listening");
@@ -59,7 +65,8 @@ pub fn start(config: &Config) -> Result<Broker, StartError> {
         lobby: lobby_shared,
         doors: shards.doors,
         boards: shards.boards,
-        threads,
+        lobby_thread,
+        shard_threads,
         notices,
         notice_sender,
         signals: None,
@@ -209,21 +216,21 @@ fn connections_max(config: &Config) -> usize {
     usize::try_from(max).unwrap_or(usize::MAX)
 }
 
-/// Starts every thread. When one cannot be started, the others end as their channels close.
+/// Starts every thread, the lobby last: nobody comes before there is a shard for everybody.
 fn spawn(
     shards: Vec<Parts>,
     lobby: Lobby,
     notices: &Sender<Notice>,
-) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut threads = Vec::new();
+) -> io::Result<(JoinHandle<()>, Vec<JoinHandle<()>>)> {
+    let mut shard_threads = Vec::new();
     for parts in shards {
         let name = format!("shard-{}", parts.id.0);
         // A shard's state never leaves the thread that it is made on.
         let run = move || ShardThread::new(parts).run();
-        threads.push(named(name, notices.clone(), run)?);
+        shard_threads.push(named(name, notices.clone(), run)?);
     }
-    threads.push(named("lobby".to_owned(), notices.clone(), move || lobby.run())?);
-    Ok(threads)
+    let lobby_thread = named("lobby".to_owned(), notices.clone(), move || lobby.run())?;
+    Ok((lobby_thread, shard_threads))
 }
 
 fn named(

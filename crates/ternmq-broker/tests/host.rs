@@ -4,12 +4,14 @@ mod harness;
 
 use std::io::Write;
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Arrived, Client, PATIENCE, connect, encoded, publish, start, start_with, stop};
+use ternmq_broker::auth::{Exchange, Mechanisms, Step};
 use ternmq_broker::{Broker, Config, Sources, StartError};
-use ternmq_proto::packet::Disconnect;
-use ternmq_proto::{Packet, Properties, Qos, ReasonCode, Version};
+use ternmq_proto::packet::{Auth, Connect, Disconnect};
+use ternmq_proto::{Packet, Properties, Property, PropertyBuf, Qos, ReasonCode, Version};
 
 #[test]
 fn a_message_goes_from_every_shard_to_every_shard() {
@@ -306,4 +308,103 @@ fn many_clients_come_at_once_and_all_are_served() {
     }
     assert_eq!(broker.stats().lobby.accepted, 800);
     broker.shutdown(PATIENCE).expect("well");
+}
+
+/// Takes whoever answers `open` to its question, also later again.
+struct Password;
+
+struct Asked(bool);
+
+impl Mechanisms for Password {
+    fn start(&self, method: &str) -> Option<Box<dyn Exchange>> {
+        (method == "PASSWORD").then(|| Box::new(Asked(false)) as Box<dyn Exchange>)
+    }
+}
+
+impl Exchange for Asked {
+    fn method(&self) -> &str {
+        "PASSWORD"
+    }
+
+    fn step(&mut self, data: &[u8]) -> Step {
+        let was_asked = self.0;
+        self.0 = !was_asked;
+        match (was_asked, data) {
+            (false, _) => Step::Continue(b"who?".to_vec()),
+            (true, b"open") => Step::Done(b"welcome".to_vec()),
+            (true, _) => Step::Refuse(ReasonCode::NotAuthorized),
+        }
+    }
+}
+
+fn answer(code: ReasonCode, data: &[u8]) -> Vec<u8> {
+    let mut properties = PropertyBuf::new();
+    properties.push(Property::AuthenticationMethod("PASSWORD"));
+    properties.push(Property::AuthenticationData(data));
+    let auth = Auth { code, properties: properties.as_properties() };
+    encoded(&Packet::Auth(auth), Version::V5)
+}
+
+#[test]
+fn enhanced_authentication_begins_in_the_lobby_and_is_repeated_at_the_shard() {
+    let mut config = Config::for_tests();
+    config.listeners[0].anonymous = false;
+    let broker = Broker::start_with_mechanisms(config, Arc::new(Password)).expect("starts");
+    let address = broker.addresses()[0];
+    for (word, wanted) in [(&b"open"[..], ReasonCode::Success), (b"no", ReasonCode::NotAuthorized)]
+    {
+        let mut client = Client::open(address, Version::V5);
+        let mut properties = PropertyBuf::new();
+        properties.push(Property::AuthenticationMethod("PASSWORD"));
+        let properties = properties.as_properties();
+        client.send(&Packet::Connect(Connect { properties, ..connect("c") }));
+        assert_eq!(client.receive(), Arrived::Auth(ReasonCode::ContinueAuthentication));
+        let more = answer(ReasonCode::ContinueAuthentication, word);
+        client.stream.write_all(&more).expect("writes");
+        assert_eq!(client.receive(), Arrived::Connack(wanted, None));
+        if wanted == ReasonCode::Success {
+            let again = answer(ReasonCode::Reauthenticate, b"");
+            client.stream.write_all(&again).expect("writes");
+            assert_eq!(client.receive(), Arrived::Auth(ReasonCode::ContinueAuthentication));
+            client.stream.write_all(&more).expect("writes");
+            assert_eq!(client.receive(), Arrived::Auth(ReasonCode::Success));
+            client.ping();
+        } else {
+            assert_eq!(client.receive(), Arrived::End);
+        }
+    }
+    let mut nobody = Client::open(address, Version::V5);
+    nobody.send(&Packet::Connect(connect("c")));
+    assert_eq!(nobody.receive(), Arrived::Connack(ReasonCode::NotAuthorized, None));
+    stop(broker);
+}
+
+#[test]
+fn unfinished_packets_cannot_take_more_memory_than_there_is_for_them() {
+    const PACKET_BYTES: u32 = 1 << 20;
+    let mut config = Config::for_tests();
+    config.shards = 1;
+    config.limit.packet_bytes = PACKET_BYTES;
+    config.limit.memory = 16 << 20;
+    let (broker, address) = start_with(config);
+    let mut calm = Client::connect(address, "calm");
+    let payload = vec![0; PACKET_BYTES as usize - 100];
+    let packet =
+        encoded(&Packet::Publish(publish("t", &payload, Qos::AtLeastOnce, 1)), Version::V5);
+    let mut hoarders: Vec<_> =
+        (0..10).map(|n| Client::connect(address, &format!("h{n}"))).collect();
+    for hoarder in &mut hoarders {
+        // The broker may close before all is written.
+        drop(hoarder.stream.write_all(&packet[..packet.len() - 1]));
+        calm.ping();
+    }
+    // Some were sent away, and whoever is left is served.
+    let mut served = 0;
+    for mut hoarder in hoarders {
+        drop(hoarder.stream.write_all(&packet[packet.len() - 1..]));
+        served += usize::from(hoarder.receive() == Arrived::Ack(4, 1));
+        calm.ping();
+    }
+    assert!((1..10).contains(&served), "{served} of 10 were served");
+    stop(broker);
 }

@@ -19,6 +19,9 @@ pub const BUFFER_BYTES: usize = 256 << 10;
 const READ_BYTES: usize = 64 << 10;
 /// A longer rest is kept where it is instead of being moved to the buffer and back.
 const MOVED_BYTES_MAX: usize = BUFFER_BYTES - READ_BYTES;
+/// What all clients together may take from one turn: it bounds how long the last one waits for its
+/// output, and how much output lies in memory before any is written.
+const BYTES_PER_TURN_OF_ALL: usize = 1 << 20;
 /// What one client may take from one turn.
 const PACKETS_PER_TURN: u32 = 256;
 const BYTES_PER_TURN: u32 = 128 << 10;
@@ -36,9 +39,14 @@ enum Pause {
 }
 
 impl ShardThread {
-    /// Reads every client that was ready when the turn began.
+    /// Reads every client that was ready when the turn began, as far as the turn's budget goes; the
+    /// others are first in the next turn.
     pub(super) fn read_ready(&mut self) {
+        let bytes_before = self.bytes_read;
         for _ in 0..self.clients.ready_count() {
+            if self.bytes_read.wrapping_sub(bytes_before) >= BYTES_PER_TURN_OF_ALL {
+                return;
+            }
             let Some(conn) = self.clients.next_ready() else { return };
             let Some(client) = self.clients.get(conn) else { continue };
             let pause = if client.is_closing {
@@ -67,7 +75,7 @@ impl ShardThread {
         self.buffer[..end].copy_from_slice(&kept);
         let mut start = 0;
         let mut budget = TurnBudget { packets: PACKETS_PER_TURN, bytes: BYTES_PER_TURN };
-        let mut bytes_read = 0;
+        let bytes_before = self.bytes_read;
         let pause = loop {
             let is_hungry = client.is_hungry || start == end;
             if is_hungry {
@@ -75,11 +83,15 @@ impl ShardThread {
                     self.buffer.copy_within(start..end, 0);
                     (start, end) = (0, end - start);
                 }
+                let bytes_read = self.bytes_read.wrapping_sub(bytes_before);
                 if bytes_read >= BYTES_PER_TURN as usize || end > MOVED_BYTES_MAX {
                     break Pause::Again;
                 }
                 match read(client, &mut self.buffer[end..end + READ_BYTES]) {
-                    Ok(count) => (end, bytes_read) = (end + count, bytes_read + count),
+                    Ok(count) => {
+                        end += count;
+                        self.bytes_read = self.bytes_read.wrapping_add(count);
+                    }
                     Err(pause) => break pause,
                 }
             }
@@ -107,16 +119,16 @@ impl ShardThread {
         let mut kept = std::mem::take(&mut client.kept);
         self.kept_bytes -= kept.capacity();
         let mut budget = TurnBudget { packets: PACKETS_PER_TURN, bytes: BYTES_PER_TURN };
-        let mut bytes_read = 0;
+        let bytes_before = self.bytes_read;
         let pause = loop {
             if client.is_hungry {
-                if bytes_read >= BYTES_PER_TURN as usize {
+                if self.bytes_read.wrapping_sub(bytes_before) >= BYTES_PER_TURN as usize {
                     break Pause::Again;
                 }
                 match read(client, &mut self.buffer) {
                     Ok(count) => {
                         kept.extend_from_slice(&self.buffer[..count]);
-                        bytes_read += count;
+                        self.bytes_read = self.bytes_read.wrapping_add(count);
                     }
                     Err(pause) => break pause,
                 }
@@ -147,7 +159,10 @@ impl ShardThread {
         let Some(client) = self.clients.get(conn) else { return Pause::Wait };
         if total > self.kept_bytes_max && kept.capacity() > READ_BYTES {
             // The budget for unfinished packets is spent: the one that wants the most now goes.
-            tracing::warn!(bytes = kept.len(), "no memory for a large packet: closed a connection");
+            if let Some(skipped) = self.ration.take(self.clock.now().mono) {
+                let bytes = kept.len();
+                tracing::warn!(bytes, skipped, "no memory for a large packet: closed a connection");
+            }
             return Pause::HangUp;
         }
         self.kept_bytes = total;
@@ -288,12 +303,10 @@ fn obey(client: &mut Client, stop: Stop) -> Option<Pause> {
 
 /// Reads and forgets what a client on its way out still says, until its end.
 fn discard(client: &mut Client, buffer: &mut [u8]) -> Pause {
-    loop {
-        match read(client, buffer) {
-            Ok(_) if client.is_readable => {}
-            Ok(_) => return Pause::Wait,
-            Err(pause) => return pause,
-        }
+    match read(client, buffer) {
+        Ok(_) if client.is_readable => Pause::Again,
+        Ok(_) => Pause::Wait,
+        Err(pause) => pause,
     }
 }
 

@@ -45,6 +45,7 @@ pub enum Arrived {
         packet_id: Option<u16>,
     },
     Ack(u8, u16),
+    Auth(ReasonCode),
     Suback(Vec<u8>),
     Disconnect(ReasonCode),
     Other(u8),
@@ -181,6 +182,7 @@ fn owned(packet: &Packet<'_>) -> Arrived {
         Packet::Puback(it) | Packet::Pubrec(it) | Packet::Pubrel(it) | Packet::Pubcomp(it) => {
             Arrived::Ack(packet.kind() as u8, it.packet_id.get())
         }
+        Packet::Auth(it) => Arrived::Auth(it.code),
         Packet::Suback(it) => Arrived::Suback(it.codes.to_vec()),
         Packet::Disconnect(it) => Arrived::Disconnect(it.code),
         other => Arrived::Other(other.kind() as u8),
