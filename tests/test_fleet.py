@@ -133,7 +133,7 @@ def test_fleet(broker, trucks, subscribers, connect, topic, pytestconfig, table)
     totals = {kind.name: sum(count(kind, it, hours) for it in range(TRUCKS)) for kind in KINDS}
     run_the_day(trucks, subscribers, totals)
     accounts = settled(subscribers, topic, hours)
-    show(table, totals, subscribers, accounts)
+    show(table, broker, totals, subscribers, accounts)
     for (kind, who), it in accounts.items():
         where = f"{kind.name} to {who}: {it}"
         assert it.disordered == it.wrong_qos == it.unmarked == 0, where
@@ -147,13 +147,14 @@ def lost_while_away(kind, who, account):
     return who == "historian" and kind.qos == 0 and max(account.gaps) <= 1
 
 
-def show(table, totals, subscribers, accounts):
+def show(table, broker, totals, subscribers, accounts):
     def row(kind, who, it):
         away = it.lost if lost_while_away(kind, who, it) else 0
         return (kind.name, kind.qos, f"{totals[kind.name]:,}", f"{who} (QoS {subscribers[who].qos})",
                 f"{it.delivered:,}", f"{away:,}", f"{it.lost - away:,}", f"{it.duplicated:,}", f"{it.disordered:,}")
 
-    title = f"the fleet: {TRUCKS} trucks, {sum(totals.values()):,} messages; the historian crashes and comes back"
+    title = (f"the fleet: {TRUCKS} trucks, {sum(totals.values()):,} messages, the historian crashes and comes back, "
+             f"on {broker.name}")
     table(title,
           ["message", "QoS", "published", "subscriber", "delivered", "QoS 0 while away", "lost", "duplicated", "out of order"],
           [row(kind, who, it) for (kind, who), it in accounts.items()])

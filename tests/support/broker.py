@@ -30,12 +30,13 @@ def ternmq_binary():
 
 
 class Broker:
-    """A running broker. `port` is where it listens, `log` the file with its standard error."""
+    """A running broker. `port` is where it listens, `log` the file with its standard error; `name` is for tables."""
 
     host = HOST
 
-    def __init__(self, kind, process, port, log):
+    def __init__(self, kind, process, port, log, name=None):
         self.kind, self.process, self.port, self.log = kind, process, port, log
+        self.name = name or kind
 
     @property
     def pid(self):
@@ -85,7 +86,7 @@ def start_ternmq(directory, shards=None, config=None, settings=(), listen=None):
     log = directory / "broker.log"
     with log.open("w") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
-    broker = Broker("ternmq", process, None, log)
+    broker = Broker("ternmq", process, None, log, f"{shards} shards" if shards else None)
     broker.port = _port_of_ready_line(broker)
     return broker
 
