@@ -4,6 +4,8 @@
 //! configuration in which all of that can be said. It is not the command line (`ternmq`), and it
 //! serves no HTTP.
 
+#![forbid(unsafe_code)]
+
 mod backend;
 mod board;
 mod clock;
