@@ -259,6 +259,14 @@ impl Client {
         self.publish(&Publish::new(topic, MARKER, qos))
     }
 
+    /// Waits until a subscription has got its retained messages, by a live message of its own. A
+    /// broker may still look them up after its SUBACK, and one that is stored meanwhile may then
+    /// come as a retained message.
+    pub(crate) fn settle(&mut self, topic: impl AsRef<[u8]>) -> Check {
+        self.mark(topic, 1)?;
+        self.until_marker().map(|_| ())
+    }
+
     /// Subscribes to one filter and expects the QoS that the options ask for.
     pub(crate) fn subscribe(&mut self, filter: impl AsRef<[u8]>, options: u8) -> Check {
         let packet_id = self.fresh_id();

@@ -163,6 +163,7 @@ fn flag_is_0(scene: &Scene) -> Check {
     let topic = scene.retained_topic("t");
     let (mut publisher, mut watcher) = scene.pair(&topic, 2)?;
     scene.needs_retained(&publisher)?;
+    watcher.settle(&topic)?;
     for qos in 0..=2 {
         publisher.publish(&Publish::new(&topic, [qos + 1], qos).retained())?;
         let seen = watcher.take()?;

@@ -139,6 +139,7 @@ fn retained(scene: &Scene) -> Check {
     let topic = scene.retained_topic("will");
     let mut watcher = watcher(scene)?;
     scene.needs_retained(&watcher)?;
+    watcher.settle(&topic)?;
     scene.join_with(&scene.hello("a").will(Will::new(&topic, "kept", 1).retained()))?.cut();
     let will = watcher.take()?;
     is(&will, &topic, b"kept", 1)?;
