@@ -4,7 +4,7 @@
 
 mod output;
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 use ternmq_conformance::{Options, Version, run};
@@ -57,6 +57,10 @@ fn main() -> ExitCode {
         eprintln!("ternmq-conformance: --target or --list is needed\n\n{USAGE}");
         return ExitCode::from(2);
     };
+    if let Err(error) = TcpStream::connect_timeout(&target, arguments.options.patience) {
+        eprintln!("ternmq-conformance: no broker at {target}: {error}");
+        return ExitCode::from(2);
+    }
     let report = run(target, &arguments.options);
     if arguments.json {
         output::json(&report);
