@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use ternmq_proto::packet::{self, Packet, SubscriptionOptions};
-use ternmq_proto::{Error, PropertyBuf, ReasonCode, Version, Violation, frame};
+use ternmq_proto::{Error, PropertyBuf, Qos, ReasonCode, Version, Violation, frame};
 
 use crate::event::{Cause, CommandError, Event, Lost, PublishError};
 use crate::inbox::AckToken;
@@ -117,6 +117,16 @@ struct Input {
     stopped: bool,
 }
 
+/// What became of the front of the input.
+enum Taken {
+    /// A packet of this length was understood.
+    Packet(usize),
+    /// There is a part of one.
+    Part,
+    /// There is a message, and as many as the receive maximum says are not acknowledged.
+    NoRoom,
+}
+
 impl Agent {
     /// An agent that stands still until [`Agent::connect`]. Two with the same options, seed and
     /// calls do the same.
@@ -209,13 +219,7 @@ impl Agent {
 
     /// Whether the transport should be read: there is one, and there is room for what may come.
     pub fn wants_bytes(&self) -> bool {
-        let link_is_up = matches!(self.link, Link::Greeting { .. } | Link::Live(_));
-        let window = usize::from(self.options.receive_maximum);
-        link_is_up
-            && self.output.len() < OUTPUT_BYTES_MAX
-            && self.events.len() < self.options.unread_events_max
-            // MQTT 5.0 has told the server, and holds it to that.
-            && (self.options.version == Version::V5 || self.session.inbox.unanswered() < window)
+        self.has_link() && self.has_room() && !self.input.stopped
     }
 
     /// Begins to connect, at once or after the spread of the options. Does nothing while it is
@@ -464,6 +468,11 @@ impl Agent {
         link.into_iter().chain(self.session.outbox.next_expiry()).min()
     }
 
+    /// Whether a packet may cause output and events.
+    fn has_room(&self) -> bool {
+        self.output.len() < OUTPUT_BYTES_MAX && self.events.len() < self.options.unread_events_max
+    }
+
     /// Whether the transport is open.
     fn has_link(&self) -> bool {
         matches!(self.link, Link::Greeting { .. } | Link::Live(_))
@@ -472,10 +481,11 @@ impl Agent {
     /// Takes packets off `bytes` while there is room for what they cause. Returns how many bytes.
     fn take_packets(&mut self, now: u64, bytes: &[u8]) -> usize {
         let mut used = 0;
-        while self.wants_bytes() {
+        while self.has_link() && self.has_room() {
             match self.take_packet(now, &bytes[used..]) {
-                Ok(Some(length)) => used += length,
-                Ok(None) => return used,
+                Ok(Taken::Packet(length)) => used += length,
+                Ok(Taken::Part) => return used,
+                Ok(Taken::NoRoom) => break,
                 Err(cause) => {
                     self.abort(now, cause);
                     return used;
@@ -504,30 +514,39 @@ impl Agent {
 
     /// There may be room again for packets that were left lying.
     fn go_on_reading(&mut self, now: u64) {
-        if self.input.stopped && self.wants_bytes() {
-            self.input.stopped = false;
-            if let Link::Live(live) = &mut self.link {
-                live.keep_alive.reading_again(now);
-            }
-            self.take_input(now);
+        if !self.input.stopped || !self.has_link() || !self.has_room() {
+            return;
+        }
+        self.input.stopped = false;
+        self.take_input(now);
+        if let (Link::Live(live), false) = (&mut self.link, self.input.stopped) {
+            live.keep_alive.reading_again(now);
         }
     }
 
-    fn take_packet(&mut self, now: u64, bytes: &[u8]) -> Result<Option<usize>, Cause> {
+    fn take_packet(&mut self, now: u64, bytes: &[u8]) -> Result<Taken, Cause> {
         if let Link::Live(live) = &self.link {
-            let Some((length, packet)) = live.connection.decode(bytes)? else { return Ok(None) };
+            let Some((length, packet)) = live.connection.decode(bytes)? else {
+                return Ok(Taken::Part);
+            };
+            if let Packet::Publish(publish) = &packet
+                && publish.qos != Qos::AtMostOnce
+                && self.session.inbox.unanswered() >= usize::from(self.options.receive_maximum)
+            {
+                return Ok(Taken::NoRoom);
+            }
             self.on_packet(now, packet)?;
-            return Ok(Some(length));
+            return Ok(Taken::Packet(length));
         }
         let Some((length, frame)) = frame::split(bytes, self.options.packet_bytes_max)? else {
-            return Ok(None);
+            return Ok(Taken::Part);
         };
         match Packet::decode(self.options.version, frame)? {
             Packet::Connack(connack) => self.on_connack(now, connack)?,
             Packet::Auth(auth) => self.on_auth(auth),
             other => return Err(Violation::UnexpectedPacket(other.kind()).into()),
         }
-        Ok(Some(length))
+        Ok(Taken::Packet(length))
     }
 
     fn on_connack(&mut self, now: u64, connack: packet::Connack<'_>) -> Result<(), Cause> {

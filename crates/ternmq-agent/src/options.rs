@@ -38,7 +38,8 @@ pub struct Options {
     /// What the server publishes when we are lost.
     pub will: Option<Will>,
     /// QoS 1 and 2 messages that may wait for our acknowledgement. The server is told so in MQTT
-    /// 5.0; with 3.x, nothing is read while as many wait.
+    /// 5.0. One that sends more nevertheless, as 3.x servers may and mosquitto 2.0 does, is not read
+    /// any further until one is acknowledged.
     pub receive_maximum: u16,
     /// Messages at QoS 1 and 2 that we have in flight at most. A server of MQTT 5.0 may allow less
     /// (receive maximum). `None`: as many as it allows; 20 with 3.x, where no server says what it

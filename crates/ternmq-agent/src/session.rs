@@ -346,14 +346,13 @@ impl Session {
     }
 
     /// PUBREL came.
-    pub(crate) fn on_pubrel(&mut self, packet_id: PacketId, live: &mut Live, out: &mut Vec<u8>) {
+    pub(crate) fn on_pubrel(&mut self, packet_id: PacketId, live: &Live, out: &mut Vec<u8>) {
         let code = if self.inbox.release(packet_id) {
             ReasonCode::Success
         } else {
             ReasonCode::PacketIdentifierNotFound
         };
         acknowledge(live, PacketKind::Pubcomp, packet_id, code, out);
-        live.connection.answered();
     }
 
     /// PUBLISH came.
@@ -363,9 +362,6 @@ impl Session {
         live: &mut Live,
         events: &mut VecDeque<Event>,
     ) -> Result<(), ternmq_proto::Error> {
-        if live.offer.version == Version::V5 {
-            live.connection.arrived(publish.qos)?;
-        }
         let topic = live.connection.topic(publish)?;
         let token = match publish.packet_id {
             None => None,
@@ -391,16 +387,13 @@ impl Session {
     }
 
     /// Appends the acknowledgements whose turn has come.
-    pub(crate) fn send_answers(&mut self, live: &mut Live, out: &mut Vec<u8>) {
+    pub(crate) fn send_answers(&mut self, live: &Live, out: &mut Vec<u8>) {
         while let Some(answer) = self.inbox.poll_answer() {
             let kind = match answer.qos {
                 Qos::ExactlyOnce => PacketKind::Pubrec,
                 _ => PacketKind::Puback,
             };
             acknowledge(live, kind, answer.packet_id, answer.code, out);
-            if kind == PacketKind::Puback || answer.code.is_error() {
-                live.connection.answered();
-            }
         }
     }
 

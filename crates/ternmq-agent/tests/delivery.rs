@@ -88,8 +88,7 @@ impl Schedule {
         let mut random = Random(seed);
         let version = VERSIONS[random.below(3)];
         let by_token = random.below(2) == 0;
-        let mut options = Options {
-            // In 3.x the server model takes any number; in 5.0 it takes what it says.
+        let options = Options {
             receive_maximum: 1 + random.below(6) as u16,
             send_maximum: Some(1 + random.below(8) as u16),
             unread_events_max: 1 + random.below(10),
@@ -97,10 +96,6 @@ impl Schedule {
             reconnect: Reconnect::default().retry_first(true),
             ..Pair::persistent_options(version)
         };
-        if version != Version::V5 {
-            // The server of 3.x is not told.
-            options.receive_maximum = u16::MAX;
-        }
         let mut pair = Pair::new(options);
         if version == Version::V5 {
             pair.server.manners.connack.push(Property::TopicAliasMaximum(random.below(4) as u16));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ternmq_agent::{Agent, CommandError, Lost, Publish};
 use ternmq_proto::{Property, PropertyBuf, ReasonCode};
+use tokio::task::coop;
 use tokio::time::timeout;
 
 use crate::driver;
@@ -128,6 +129,8 @@ impl Client {
     /// # Cancellation
     /// Safe: if it did not return, the message was not accepted.
     pub async fn publish(&self, mut publish: Publish) -> Result<Receipt, PublishError> {
+        // A producer that always finds room must still let the driver run.
+        coop::consume_budget().await;
         loop {
             let progress = self.handle.shared.progress();
             tokio::pin!(progress);

@@ -16,6 +16,7 @@ use ternmq_agent::{
 use ternmq_proto::{PropertyBuf, ReasonCode};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::coop;
 use tokio::time::Instant;
 
 use crate::client::{Disconnect, PublishError};
@@ -231,11 +232,14 @@ impl Hub {
 
     /// Takes the next message of a subscription.
     pub(crate) fn poll_take(&self, id: u64, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        // A consumer that always finds a message must still let the driver run.
+        let budget = std::task::ready!(coop::poll_proceed(cx));
         let mut core = self.lock();
         let was_paused = core.streams.paused();
         let Some(stream) = core.streams.get_mut(id) else { return Poll::Ready(None) };
         match stream.queue.pop_front() {
             Some(delivery) => {
+                budget.made_progress();
                 if was_paused && !core.streams.paused() {
                     drop(core);
                     self.work.notify_one();

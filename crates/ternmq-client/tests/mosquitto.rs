@@ -4,10 +4,11 @@ mod mosquitto_broker;
 
 use std::time::Duration;
 
-use mosquitto_broker::{Mosquitto, free_port};
+use mosquitto_broker::{Mosquitto, free_port, link};
+use ternmq_client::transport::Tcp;
 use ternmq_client::{
-    Cause, Client, ConnectError, Disconnect, Lost, Options, Property, Publish, Qos, ReasonCode,
-    Reconnect, State, Subscribe, Version, Will, blocking,
+    Cause, Client, ConnectError, Disconnect, Lost, Options, OutboxLimits, Property, Publish, Qos,
+    ReasonCode, Reconnect, State, Subscribe, Version, Will, blocking,
 };
 use tokio::time::timeout;
 
@@ -18,11 +19,11 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn options(broker: &Mosquitto, version: Version, client_id: &str) -> Options {
     let reconnect =
-        Reconnect { max: Duration::from_millis(200), retry_first: true, ..Reconnect::default() };
+        Reconnect { max: Duration::from_millis(50), retry_first: true, ..Reconnect::default() };
     Options::new("127.0.0.1", broker.port)
         .version(version)
         .client_id(client_id)
-        .reconnect(Reconnect { first: Duration::from_millis(50), ..reconnect })
+        .reconnect(Reconnect { first: Duration::from_millis(10), ..reconnect })
 }
 
 /// Options for a session that stays.
@@ -223,7 +224,7 @@ async fn refusals_and_wrong_addresses_are_clear_errors() {
     assert_eq!(receipt.await, Err(Lost::Closed));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drained_client_has_nothing_left() {
     let broker = Mosquitto::start("");
     let client = connected(options(&broker, Version::V311, "c")).await;
@@ -252,4 +253,62 @@ fn the_blocking_client_does_the_same() {
     assert_eq!(none, Err(blocking::RecvTimeoutError::Timeout));
     assert_eq!(client.close().messages, 0);
     assert_eq!(subscription.recv(), None);
+}
+
+#[tokio::test]
+async fn publish_and_receive_in_one_task_deadlock() {
+    for version in [Version::V311, Version::V5] {
+        let broker = Mosquitto::start("max_queued_messages 0");
+        let few = OutboxLimits { messages: 10, ..OutboxLimits::default() };
+        let client = connected(options(&broker, version, "c").outbox(few)).await;
+        let mut subscription = client.subscribe(Subscribe::to("t").qos(Qos::ExactlyOnce)).unwrap();
+        subscription.granted().await.unwrap();
+        const COUNT: u16 = 3_000;
+        for n in 0..COUNT {
+            let qos = LEVELS[1 + usize::from(n % 2)];
+            let publish = Publish::new("t", n.to_be_bytes()).qos(qos);
+            drop(timeout(LONG, client.publish(publish)).await.expect("no deadlock").unwrap());
+        }
+        let mut numbers = [Vec::new(), Vec::new()];
+        for _ in 0..COUNT {
+            let message = next(&mut subscription).await;
+            let number = u16::from_be_bytes(message.payload.try_into().unwrap());
+            numbers[usize::from(number % 2)].push(number);
+        }
+        assert!(numbers[0].iter().copied().eq((0..COUNT).step_by(2)), "{version}");
+        assert!(numbers[1].iter().copied().eq((1..COUNT).step_by(2)), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn exactly_once_over_a_link_that_is_cut_again_and_again() {
+    for version in [Version::V311, Version::V5] {
+        let broker = Mosquitto::start("max_queued_messages 0");
+        let subscriber = connected(lasting(&broker, version, "subscriber")).await;
+        let mut subscription =
+            subscriber.subscribe(Subscribe::to("t").qos(Qos::ExactlyOnce)).unwrap();
+        subscription.granted().await.unwrap();
+        let (link, cuts) = link::cutting(broker.port, version as u64).await;
+        let publisher = Client::new(over(link, lasting(&broker, version, "publisher"))).unwrap();
+        timeout(LONG, publisher.connect()).await.unwrap().unwrap();
+        const COUNT: u16 = 1_000;
+        let mut receipts = Vec::new();
+        for n in 0..COUNT {
+            let publish = Publish::new("t", n.to_be_bytes()).qos(Qos::ExactlyOnce);
+            receipts.push(publisher.publish(publish).await.unwrap());
+        }
+        for receipt in receipts {
+            timeout(LONG, receipt).await.unwrap().unwrap();
+        }
+        for n in 0..COUNT {
+            assert_eq!(next(&mut subscription).await.payload, n.to_be_bytes(), "{version}");
+        }
+        let cuts = cuts.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(cuts >= 10, "the link was cut {cuts} times only");
+    }
+}
+
+/// The same options, over another port.
+fn over(port: u16, options: Options) -> Options {
+    options.connector(std::sync::Arc::new(Tcp::new("127.0.0.1", port)))
 }

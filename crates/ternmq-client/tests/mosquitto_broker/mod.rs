@@ -1,5 +1,7 @@
 //! Debian's mosquitto, started for one test.
 
+pub mod link;
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
