@@ -83,11 +83,10 @@ impl Shard {
             identifiers: Identifiers::collect(identifiers),
             ticket: None,
         };
-        let opening = entries.iter().filter(wanted).find_map(|entry| entry.opening);
-        let open = entries.iter().filter(wanted).any(|entry| entry.opening.is_none());
-        match opening {
-            Some(opening) if !open => self.hold_back(opening, terms, parcel),
-            _ => self.hand(key, terms, parcel),
+        let matching = entries.iter().filter(wanted).map(|entry| entry.opening);
+        match self.openings.holder(matching, parcel.publication.topic) {
+            Some(opening) => self.hold_back(opening, terms, parcel),
+            None => self.hand(key, terms, parcel),
         }
     }
 

@@ -1,16 +1,18 @@
 //! Subscriptions that open: between SUBACK and the last retained message, live matches are held
-//! back; then those that the retained messages already contained are dropped. So there is no gap,
-//! and no old value after a new one.
+//! back. A page of retained messages is shown when everything that was published before it has
+//! arrived: what is older than a retained message goes before it, the message itself comes once.
+//! So there is no gap, and no old value after a new one.
 //!
 //! ```text
-//!   subscribe ─▶ every shard knows the interest ─▶ owners are asked, page by page
-//!        ─▶ fence: what was posted before the last page was kept has arrived ─▶ open
+//!   subscribe ─▶ every shard knows the interest ─▶ owners are asked for a page each
+//!        ▲                                                     │
+//!        └── more ◀── shown ◀── fence: what was posted before the pages were kept has arrived
+//!                       └── the last: open, and what was held back follows
 //! ```
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use hashbrown::HashMap;
 use ternmq_proto::TopicFilter;
 use ternmq_proto::planted::{self, Bug};
 
@@ -38,20 +40,22 @@ pub struct Opening {
     node: NodeId,
     filter: Box<str>,
     entry: Entry,
+    /// Shards that own topics which may match.
     sources: Vec<Source>,
+    /// Shards whose earlier messages have to arrive before the page is shown.
+    fences: Vec<Fence>,
+    /// Retained messages that wait for the fences.
+    page: Vec<Rc<Message>>,
     held: Vec<Queued>,
-    /// The retained message shown for each topic.
-    shown: HashMap<Box<str>, Stamp>,
     started: bool,
     /// In the list of openings that may be able to go on.
     listed: bool,
 }
 
-/// How far one shard's part is.
+/// How far the retained messages of one shard are.
 #[derive(Debug)]
 struct Source {
     shard: ShardId,
-    /// It owns topics that may match; other shards are only asked for a fence.
     progress: Progress,
 }
 
@@ -61,11 +65,25 @@ enum Progress {
         after: String,
     },
     Asked,
-    AskFence,
-    AskedFence,
-    /// Open when this many requests of that shard have arrived.
-    Fence(u64),
+    /// A page is here, and there are more after this topic.
+    More {
+        after: String,
+    },
     Done,
+}
+
+#[derive(Debug)]
+struct Fence {
+    shard: ShardId,
+    state: FenceState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FenceState {
+    Ask,
+    Asked,
+    /// Passed when this many requests of that shard have arrived.
+    Until(u64),
 }
 
 impl Opening {
@@ -86,11 +104,33 @@ impl Opening {
             filter: filter.into(),
             entry,
             sources,
+            fences: Vec::new(),
+            page: Vec::new(),
             held: Vec::new(),
-            shown: HashMap::new(),
             started: false,
             listed: false,
         }
+    }
+
+    /// Whether pages are still to come that have been asked for, or can be.
+    fn is_asking(&self) -> bool {
+        let asking = |it: &Source| matches!(it.progress, Progress::Ask { .. } | Progress::Asked);
+        self.sources.iter().any(asking)
+    }
+
+    fn holds(&self, topic: &str) -> bool {
+        self.held.iter().any(|item| item.message.view().topic == topic)
+    }
+
+    /// Takes out what is held back of a topic up to a publication of the same shard.
+    fn take_until(&mut self, topic: &str, stamp: Stamp) -> Vec<Queued> {
+        let earlier = |item: &mut Queued| {
+            let view = item.message.view();
+            view.topic == topic
+                && view.stamp.shard == stamp.shard
+                && view.stamp.number <= stamp.number
+        };
+        self.held.extract_if(.., earlier).collect()
     }
 }
 
@@ -121,8 +161,30 @@ impl Openings {
         self.all.insert(opening)
     }
 
-    pub fn remove(&mut self, key: Key) {
-        self.all.remove(key);
+    /// The subscription has other terms now.
+    pub fn change(&mut self, key: Key, entry: Entry) {
+        if let Some(opening) = self.all.get_mut(key) {
+            opening.entry = entry;
+        }
+    }
+
+    /// Which of the openings that match a topic holds a message of it back; `None`: none, for one
+    /// of the subscriptions that match is open. A topic whose messages are being held back stays
+    /// so until they have left, or a new one would overtake them.
+    pub fn holder(
+        &self,
+        matching: impl Iterator<Item = Option<Key>> + Clone,
+        topic: &str,
+    ) -> Option<Key> {
+        let mut openings = matching.clone().flatten();
+        let first = openings.next()?;
+        if matching.clone().nth(1).is_none() {
+            return Some(first);
+        }
+        let holds = |key: &Key| self.all.get(*key).is_some_and(|opening| opening.holds(topic));
+        let holder = matching.clone().flatten().find(holds);
+        let is_open = matching.clone().any(|opening| opening.is_none());
+        holder.or((!is_open).then_some(first))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -134,6 +196,15 @@ impl Openings {
         self.active.iter().filter_map(|key| self.all.get(*key)).any(|opening| {
             opening.sources.iter().any(|it| matches!(it.progress, Progress::Ask { .. }))
         })
+    }
+
+    /// Takes out what any opening of a session holds back of a topic up to a publication.
+    fn take_until(&mut self, session: Key, topic: &str, stamp: Stamp) -> Vec<Queued> {
+        let mut taken = Vec::new();
+        for opening in self.all.values_mut().filter(|it| it.session == session) {
+            taken.append(&mut opening.take_until(topic, stamp));
+        }
+        taken
     }
 
     pub fn end_session(&mut self, session: Key) {
@@ -217,32 +288,87 @@ impl Shard {
         let Some(opening) = self.openings.all.get_mut(key) else { return };
         for source in &mut opening.sources {
             let shard = source.shard;
-            match &source.progress {
-                Progress::Ask { after } if ready && self.lanes.is_open(shard) => {
-                    let query =
-                        Envelope::RetainedQuery { opening: key, filter: &opening.filter, after };
-                    self.lanes.request(shard, &query);
-                    source.progress = Progress::Asked;
-                }
-                Progress::AskFence if self.lanes.is_open(shard) => {
-                    self.lanes.request(shard, &Envelope::Fence { opening: key });
-                    source.progress = Progress::AskedFence;
-                }
-                Progress::Fence(sent) if self.lanes.has_received(shard, *sent) => {
-                    source.progress = Progress::Done;
-                }
-                _ => {}
+            if let Progress::Ask { after } = &source.progress
+                && ready
+                && self.lanes.is_open(shard)
+            {
+                let query =
+                    Envelope::RetainedQuery { opening: key, filter: &opening.filter, after };
+                self.lanes.request(shard, &query);
+                source.progress = Progress::Asked;
             }
         }
-        let asking =
-            |source: &Source| matches!(source.progress, Progress::Ask { .. } | Progress::Asked);
-        if opening.sources.iter().any(asking) {
+        if opening.is_asking() {
             return self.openings.list(key);
         }
-        if opening.sources.iter().all(|source| source.progress == Progress::Done) {
-            return self.close_opening(key);
+        for fence in &mut opening.fences {
+            if fence.state == FenceState::Ask && self.lanes.is_open(fence.shard) {
+                self.lanes.request(fence.shard, &Envelope::Fence { opening: key });
+                fence.state = FenceState::Asked;
+            }
+        }
+        let passed = |fence: &Fence| match fence.state {
+            FenceState::Until(sent) => self.lanes.has_received(fence.shard, sent),
+            FenceState::Ask | FenceState::Asked => false,
+        };
+        if opening.fences.iter().all(passed) {
+            return self.show_page(key);
         }
         self.openings.list(key);
+    }
+
+    /// Everything that was published before the page is here: shows it, and asks for the next one.
+    fn show_page(&mut self, key: Key) {
+        let Some(opening) = self.openings.all.get_mut(key) else { return };
+        let (session, entry) = (opening.session, opening.entry);
+        opening.fences.clear();
+        for message in std::mem::take(&mut opening.page) {
+            self.show(session, entry, &message);
+        }
+        let Some(opening) = self.openings.all.get_mut(key) else { return };
+        for source in &mut opening.sources {
+            if let Progress::More { after } = &mut source.progress {
+                source.progress = Progress::Ask { after: std::mem::take(after) };
+            }
+        }
+        if opening.is_asking() {
+            return self.openings.list(key);
+        }
+        self.close_opening(key);
+    }
+
+    /// A retained message, after what is older on its topic.
+    fn show(&mut self, session: Key, entry: Entry, message: &Rc<Message>) {
+        let view = message.view();
+        let qos = entry.options.qos.min(view.qos);
+        for item in self.openings.take_until(session, view.topic, view.stamp) {
+            // Another subscription may have asked for it at a higher QoS.
+            let is_shown = item.message.view().stamp == view.stamp && item.qos <= qos;
+            if !is_shown || planted::is(Bug::ShowRetainedAgain) {
+                self.hand_queued(session, item);
+            }
+        }
+        let own = self.sessions.get(session).map(|it| it.publisher);
+        if entry.options.no_local && own == Some(view.publisher) {
+            return;
+        }
+        let identifier = std::iter::once(entry.identifier).filter(|it| *it != 0);
+        let terms = Terms {
+            qos,
+            retain: true,
+            identifiers: Identifiers::collect(identifier),
+            ticket: None,
+        };
+        let mut parcel = Parcel::new(view);
+        parcel.owned = Some(Rc::clone(message));
+        self.hand(session, terms, &mut parcel);
+    }
+
+    fn hand_queued(&mut self, session: Key, item: Queued) {
+        let Queued { message, qos, retain, identifiers, ticket } = item;
+        let mut parcel = Parcel::new(message.view());
+        parcel.owned = Some(Rc::clone(&message));
+        self.hand(session, Terms { qos, retain, identifiers, ticket }, &mut parcel);
     }
 
     /// Whether a page more can go to the socket or the queue of a session.
@@ -267,39 +393,19 @@ impl Shard {
 
     pub fn on_retained_item(&mut self, key: Key, publication: &Publication<'_>) {
         let Some(opening) = self.openings.all.get_mut(key) else { return };
-        opening.shown.insert(publication.topic.into(), publication.stamp);
-        let (session, entry) = (opening.session, opening.entry);
-        let own = self.sessions.get(session).map(|it| it.publisher);
-        if entry.options.no_local && own == Some(publication.publisher) {
-            return;
-        }
-        let identifier = std::iter::once(entry.identifier).filter(|it| *it != 0);
-        let terms = Terms {
-            qos: entry.options.qos.min(publication.qos),
-            retain: true,
-            identifiers: Identifiers::collect(identifier),
-            ticket: None,
-        };
-        self.hand(session, terms, &mut Parcel::new(*publication));
+        opening.page.push(Message::new(publication, &self.tally));
     }
 
     pub fn on_retained_page(&mut self, from: ShardId, key: Key, more: bool, last: &str) {
-        let me = self.me;
-        let others: Vec<ShardId> = self.lanes.others().collect();
+        let others = self.lanes.others();
         let Some(opening) = self.openings.all.get_mut(key) else { return };
         let Some(source) = opening.sources.iter_mut().find(|source| source.shard == from) else {
             return;
         };
         source.progress =
-            if more { Progress::Ask { after: last.to_owned() } } else { Progress::Done };
-        let over = opening.sources.iter().all(|source| source.progress == Progress::Done);
-        if over && !opening.shown.is_empty() {
-            // A message that was shown as retained may still be on its way as a live one.
-            opening.sources = others
-                .into_iter()
-                .filter(|shard| *shard != me)
-                .map(|shard| Source { shard, progress: Progress::AskFence })
-                .collect();
+            if more { Progress::More { after: last.to_owned() } } else { Progress::Done };
+        if !opening.is_asking() && !opening.page.is_empty() {
+            opening.fences = others.map(|shard| Fence { shard, state: FenceState::Ask }).collect();
         }
         self.openings.list(key);
     }
@@ -311,35 +417,23 @@ impl Shard {
 
     pub fn on_fence_done(&mut self, from: ShardId, key: Key, sent: u64) {
         let Some(opening) = self.openings.all.get_mut(key) else { return };
-        if let Some(source) = opening
-            .sources
-            .iter_mut()
-            .find(|source| source.shard == from && source.progress == Progress::AskedFence)
-        {
-            source.progress = Progress::Fence(sent);
+        let mut fences = opening.fences.iter_mut();
+        let asked = |it: &&mut Fence| it.shard == from && it.state == FenceState::Asked;
+        if let Some(fence) = fences.find(asked) {
+            fence.state = FenceState::Until(sent);
         }
         self.openings.list(key);
     }
 
-    /// The subscription is open: what was held back follows, without what has been shown.
+    /// The subscription is open: what was held back follows.
     pub fn close_opening(&mut self, key: Key) {
         let Some(opening) = self.openings.all.remove(key) else { return };
         self.interest.update(opening.node, opening.session.index, |entry| entry.opening = None);
+        if planted::is(Bug::DropHeldBack) {
+            return;
+        }
         for item in opening.held {
-            let view = item.message.view();
-            let shown = opening.shown.get(view.topic);
-            let contained = shown.is_some_and(|shown| {
-                view.retain && shown.shard == view.stamp.shard && view.stamp.number <= shown.number
-            });
-            let contained = (contained && !planted::is(Bug::ShowRetainedAgain))
-                || planted::is(Bug::DropHeldBack);
-            if contained {
-                continue;
-            }
-            let Queued { message, qos, retain, identifiers, ticket } = item;
-            let mut parcel = Parcel::new(message.view());
-            parcel.owned = Some(Rc::clone(&message));
-            self.hand(opening.session, Terms { qos, retain, identifiers, ticket }, &mut parcel);
+            self.hand_queued(opening.session, item);
         }
     }
 }

@@ -134,9 +134,9 @@ impl Shard {
             RetainHandling::IfNew => known.is_none(),
             RetainHandling::Never => false,
         };
-        if let Some(node) = known
-            && let Some(before) = self.interest.entry(node, index).and_then(|it| it.opening)
-        {
+        let mut before =
+            known.and_then(|node| self.interest.entry(node, index)).and_then(|it| it.opening);
+        if retained && let Some(before) = before.take() {
             // The same filter again before its retained messages have arrived: they start anew.
             self.close_opening(before);
         }
@@ -145,8 +145,11 @@ impl Shard {
             identifier: wish.identifier,
             options: wish.options,
             durable,
-            opening: None,
+            opening: before,
         };
+        if let Some(before) = before {
+            self.openings.change(before, entry);
+        }
         let (node, is_new) = self.interest.subscribe(wish.filter, entry);
         let opening = retained.then(|| {
             let owners = self.retained_owners(wish.filter);
@@ -172,7 +175,8 @@ impl Shard {
         if let Some(opening) =
             self.interest.entry(node, session_key.index).and_then(|it| it.opening)
         {
-            self.openings.remove(opening);
+            // Another subscription may have been waiting for the same messages.
+            self.close_opening(opening);
         }
         if let Some(session) = self.sessions.get_mut(session_key) {
             session.subscriptions.retain(|known| *known != node);

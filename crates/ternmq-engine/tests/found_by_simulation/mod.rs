@@ -1,9 +1,10 @@
 //! Mistakes that simulated schedules have found, each as the shortest conversation that shows it.
 
 use ternmq_engine::{Overflow, Settings};
-use ternmq_proto::Packet;
+use ternmq_proto::packet::{RetainHandling, SubscriptionOptions};
+use ternmq_proto::{Packet, Qos};
 
-use crate::world::World;
+use crate::world::{ClientId, World};
 
 #[test]
 fn a_refused_exactly_once_message_gives_its_identifier_back() {
@@ -26,5 +27,107 @@ fn a_refused_exactly_once_message_gives_its_identifier_back() {
         assert_eq!(world.seen(writer), ["PUBCOMP #1"]);
         let session = world.session("writer").unwrap();
         assert!(session.inbound.is_empty(), "{:?}", session.inbound);
+    }
+}
+
+/// A reader subscribed to `t` that does not read, so that a further subscription of it opens only
+/// when it reads again.
+fn congested_reader(shards: u16) -> (World, ClientId, ClientId) {
+    let settings = Settings { shards, output_high_bytes: 64, ..Settings::default() };
+    let mut world = World::with(settings);
+    let writer = world.client("writer", 0);
+    let reader = world.client("reader", 1_000);
+    world.subscribe(reader, "fill", 0);
+    world.seen(reader);
+    world.stall(reader, true);
+    world.publish(writer, "fill", &"x".repeat(100), 0);
+    (world, writer, reader)
+}
+
+/// What the reader gets on `t` once it reads.
+fn read_on(world: &mut World, reader: ClientId) -> Vec<String> {
+    world.stall(reader, false);
+    world.settle();
+    world.seen(reader).into_iter().filter(|it| it.contains(" t ")).collect()
+}
+
+fn retain_handling(retain_handling: RetainHandling, qos: Qos) -> SubscriptionOptions {
+    SubscriptionOptions { qos, retain_handling, ..SubscriptionOptions::default() }
+}
+
+#[test]
+fn what_a_retained_message_replaced_is_not_lost_and_comes_before_it() {
+    for shards in [1, 4] {
+        let (mut world, writer, reader) = congested_reader(shards);
+        world.subscribe(reader, "t", 1);
+        world.publish_with(writer, "t", "one", 1, true, &[]);
+        world.publish_with(writer, "t", "two", 1, false, &[]);
+        world.publish_with(writer, "t", "three", 1, true, &[]);
+        world.publish_with(writer, "t", "four", 1, false, &[]);
+        let seen = read_on(&mut world, reader);
+        let expected = [
+            "PUBLISH q1 #1 t one",
+            "PUBLISH q1 #2 t two",
+            "PUBLISH q1 #3 retain t three",
+            "PUBLISH q1 #4 t four",
+        ];
+        assert_eq!(seen, expected);
+    }
+}
+
+#[test]
+fn a_retained_message_shown_at_qos_0_does_not_replace_a_live_one_at_qos_2() {
+    for shards in [1, 4] {
+        let (mut world, writer, reader) = congested_reader(shards);
+        world.subscribe(reader, "+", 0);
+        world.publish(writer, "t", "one", 1);
+        let open_at_once = retain_handling(RetainHandling::Never, Qos::ExactlyOnce);
+        world.subscribe_with(reader, &[("t", open_at_once)], &[]);
+        world.publish_with(writer, "t", "two", 2, true, &[]);
+        let seen = read_on(&mut world, reader);
+        let expected = ["PUBLISH q0 t one", "PUBLISH q0 retain t two", "PUBLISH q2 #1 t two"];
+        assert_eq!(seen, expected);
+    }
+}
+
+#[test]
+fn a_second_subscription_does_not_let_messages_overtake_those_held_back_for_a_first() {
+    for shards in [1, 4] {
+        let (mut world, writer, reader) = congested_reader(shards);
+        world.subscribe(reader, "t", 1);
+        world.publish(writer, "t", "one", 1);
+        let open_at_once = retain_handling(RetainHandling::Never, Qos::AtLeastOnce);
+        world.subscribe_with(reader, &[("+", open_at_once)], &[]);
+        world.publish(writer, "t", "two", 1);
+        let seen = read_on(&mut world, reader);
+        assert_eq!(seen, ["PUBLISH q1 #1 t one", "PUBLISH q1 #2 t two"]);
+    }
+}
+
+#[test]
+fn a_subscription_that_ends_while_it_opens_takes_nothing_from_another() {
+    for shards in [1, 4] {
+        let (mut world, writer, reader) = congested_reader(shards);
+        world.subscribe(reader, "+", 1);
+        world.subscribe(reader, "t", 1);
+        world.publish(writer, "t", "one", 1);
+        world.unsubscribe(reader, "+");
+        world.unsubscribe(reader, "t");
+        world.subscribe(reader, "t", 1);
+        let seen = read_on(&mut world, reader);
+        assert_eq!(seen, ["PUBLISH q1 #1 t one"]);
+    }
+}
+
+#[test]
+fn subscribing_again_while_a_subscription_opens_does_not_cancel_its_retained_messages() {
+    for shards in [1, 4] {
+        let (mut world, writer, reader) = congested_reader(shards);
+        world.publish_with(writer, "t", "kept", 1, true, &[]);
+        let if_new = retain_handling(RetainHandling::IfNew, Qos::AtLeastOnce);
+        world.subscribe_with(reader, &[("t", if_new)], &[]);
+        world.subscribe_with(reader, &[("t", if_new)], &[]);
+        let seen = read_on(&mut world, reader);
+        assert_eq!(seen, ["PUBLISH q1 #1 retain t kept"]);
     }
 }
