@@ -29,13 +29,6 @@ pub struct Publication {
     pub refused: Option<Tick>,
 }
 
-impl Publication {
-    /// Since when it must have taken effect; never for a message without acknowledgement.
-    pub fn settled(&self) -> Option<Tick> {
-        self.accepted.map(|(tick, _)| tick)
-    }
-}
-
 /// One SUBSCRIBE to a filter.
 #[derive(Debug, Clone, Copy)]
 pub struct Subscribed {
@@ -265,12 +258,17 @@ impl<'a> Facts<'a> {
         };
         let (a, b) = (self.history.message(older), self.history.message(newer));
         let one_stream = first.session == second.session && a.qos == b.qos;
-        // PUBREC to a session that outlives its connection says that the broker has the message, not
-        // that it has already taken effect.
-        let deferred = a.qos == Qos::ExactlyOnce
-            && first.session.is_some_and(|session| self.sessions.get(session).was_durable);
-        let settled = !deferred && first.settled().is_some_and(|at| at < second_in);
+        let settled = self.settled(older).is_some_and(|at| at < second_in);
         last_in < second_in && (one_stream || settled)
+    }
+
+    /// Since when a message must have taken effect: its acknowledgement. Except that PUBREC to a
+    /// session that outlives its connection says only that the broker has the message.
+    pub fn settled(&self, message: MessageNo) -> Option<Tick> {
+        let publication = self.publication(message);
+        let deferred = self.history.message(message).qos == Qos::ExactlyOnce
+            && publication.session.is_some_and(|it| self.sessions.get(it).was_durable);
+        publication.accepted.filter(|_| !deferred).map(|(tick, _)| tick)
     }
 
     fn note(&mut self, tick: Tick, at: u64, event: Event) {
