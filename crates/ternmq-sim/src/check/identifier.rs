@@ -141,6 +141,10 @@ fn note_publish(
     id: PacketId,
     publish: Publish,
 ) {
+    if flight.find(id).is_some_and(|known| known.connection > connection) {
+        // What was left in the output of a connection that has been taken over.
+        return;
+    }
     let Some(known) = flight.find(id) else {
         let message = publish.message;
         flight.outbound.push(Outbound { id, message, released: false, connection });
