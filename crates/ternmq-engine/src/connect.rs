@@ -53,6 +53,7 @@ impl Shard {
             phase: Phase::Accepting,
             wait: Wait::No,
             dirty: false,
+            held_publishes: 0,
             problem_information: connect.properties.request_problem_information().unwrap_or(true),
             exchange: attributes.authentication,
         });

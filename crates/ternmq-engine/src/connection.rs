@@ -21,6 +21,8 @@ pub struct Connection {
     pub wait: Wait,
     /// In the list of connections with something to write.
     pub dirty: bool,
+    /// First transmissions that wait for their commit; others must not overtake them.
+    pub held_publishes: u32,
     /// The client wants reason strings and user properties on acknowledgements.
     pub problem_information: bool,
     pub exchange: Option<Box<dyn Exchange>>,

@@ -155,8 +155,11 @@ impl Shard {
         parcel.staged |= durable;
         if durable {
             self.stage();
-            if terms.qos == Qos::ExactlyOnce {
-                // Its identifier has to be durable before the peer can know it.
+            let Some(it) = self.connections.get_mut(connection) else { return };
+            // Its identifier has to be durable before the peer can know it; and what comes after it
+            // must not be sent before it, for a resume repeats both in this order (MQTT-4.6.0-1).
+            if terms.qos == Qos::ExactlyOnce || it.held_publishes > 0 {
+                it.held_publishes += 1;
                 return self.hold(Held::Publish { connection, packet_id });
             }
         }
@@ -169,9 +172,11 @@ impl Shard {
         self.write_publish(connection, head, &parcel.publication, terms.identifiers.as_slice());
     }
 
-    /// The identifier of a QoS 2 message is durable: now it may be sent.
+    /// The identifier of a message is durable: now it may be sent.
     pub fn send_held(&mut self, connection: Key, packet_id: PacketId) {
-        let Some(session) = self.session_of(connection) else { return };
+        let Some(it) = self.connections.get_mut(connection) else { return };
+        it.held_publishes -= 1;
+        let session = it.session;
         let Some(session) = self.sessions.get(session) else { return };
         if session.connection != Some(connection) {
             return;

@@ -402,8 +402,8 @@ impl Node {
             }
             Envelope::Fence { opening } => shard.on_fence(from, opening),
             Envelope::Join(join) => shard.on_join(from, &join),
-            Envelope::Leave { share, filter, member } => {
-                shard.on_leave(from, share, filter, member);
+            Envelope::Leave { waiter, share, filter, member } => {
+                shard.on_leave(from, waiter, (share, filter), member);
             }
             Envelope::Presence { share, filter, member, online, durable } => {
                 shard.on_presence(from, (share, filter), member, online, durable);

@@ -86,6 +86,7 @@ enum Errand {
         durable: bool,
     },
     Leave {
+        waiter: Option<Key>,
         share: Box<str>,
         filter: Box<str>,
         member: Key,
@@ -118,8 +119,8 @@ impl Errand {
                     durable: *durable,
                 })
             }
-            Errand::Leave { share, filter, member } => {
-                Envelope::Leave { share, filter, member: *member }
+            Errand::Leave { waiter, share, filter, member } => {
+                Envelope::Leave { waiter: *waiter, share, filter, member: *member }
             }
             Errand::Presence { share, filter, member, online, durable } => {
                 let (member, online, durable) = (*member, *online, *durable);
@@ -184,9 +185,9 @@ impl Shares {
         self.tell(home, errand);
     }
 
-    pub fn ask_leave(&mut self, membership: &Membership, member: Key) {
+    pub fn ask_leave(&mut self, membership: &Membership, member: Key, waiter: Option<Key>) {
         let (share, filter) = (membership.share.clone(), membership.filter.clone());
-        self.tell(membership.home, Errand::Leave { share, filter, member });
+        self.tell(membership.home, Errand::Leave { waiter, share, filter, member });
     }
 
     fn tell(&mut self, home: ShardId, errand: Errand) {
@@ -308,7 +309,7 @@ impl Shard {
             self.settle_ticket(item.ticket, returned);
         }
         for membership in &memberships {
-            self.shares.ask_leave(membership, key);
+            self.shares.ask_leave(membership, key, None);
         }
     }
 
@@ -395,7 +396,21 @@ impl Shard {
         }
     }
 
-    pub fn on_leave(&mut self, from: ShardId, share: &str, filter: &str, member: Key) {
+    /// A member leaves; whoever waits for that is told that it gets nothing more.
+    pub fn on_leave(
+        &mut self,
+        from: ShardId,
+        waiter: Option<Key>,
+        (share, filter): (&str, &str),
+        member: Key,
+    ) {
+        self.remove_member(from, (share, filter), member);
+        if let Some(waiter) = waiter {
+            self.lanes.reply(from, &Envelope::InterestDone { waiter });
+        }
+    }
+
+    fn remove_member(&mut self, from: ShardId, (share, filter): (&str, &str), member: Key) {
         let Some((key, group)) = self.shares.group(share, filter) else { return };
         group.members.retain(|it| !(it.shard == from && it.session == member));
         group.turn = 0;

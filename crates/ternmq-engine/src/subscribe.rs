@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE. A SUBACK leaves when the session's change is durable and every shard
-//! has acknowledged the new interest: a message published after it cannot be missed.
+//! has acknowledged the new interest: a message published after it cannot be missed. An UNSUBACK
+//! leaves when nothing published after it can come.
 
 use ternmq_proto::packet::SubscriptionOptions;
 use ternmq_proto::packet::{RetainHandling, Suback, Subscribe, Unsuback, Unsubscribe};
@@ -87,12 +88,16 @@ impl Shard {
         if !self.shares.has_room() {
             return Ok(Flow::Blocked);
         }
+        let packet_id = packet.packet_id;
+        let durable = self.sessions.get(session_key).is_some_and(|it| it.is_durable());
+        let then = Then::Unsuback { connection: key, packet_id, codes: Vec::new() };
+        let waiter = self.waiters.insert(Waiter { waits: 1 + u32::from(durable), then });
         let mut codes = Vec::with_capacity(packet.len());
         for text in packet.filters() {
             let existed = match parse_subscription(text) {
                 Err(_) => false,
                 Ok((Some(share), filter)) => {
-                    self.leave(session_key, share.as_str(), filter.as_str())
+                    self.leave(session_key, share.as_str(), filter.as_str(), waiter)
                 }
                 Ok((None, filter)) => self.unsubscribe(session_key, filter.as_str()),
             };
@@ -100,15 +105,16 @@ impl Shard {
                 if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted };
             codes.push(code.byte());
         }
-        let packet_id = packet.packet_id;
-        if self.sessions.get(session_key).is_some_and(|session| session.is_durable()) {
-            let then = Then::Unsuback { connection: key, packet_id, codes };
-            let waiter = self.waiters.insert(Waiter { waits: 1, then });
+        if let Some(waiter) = self.waiters.get_mut(waiter)
+            && let Then::Unsuback { codes: known, .. } = &mut waiter.then
+        {
+            *known = codes;
+        }
+        if durable {
             self.stage();
             self.hold(Held::Waiter(waiter));
-        } else {
-            self.write_unsuback(key, packet_id, &codes);
         }
+        self.settle_waiter(waiter);
         Ok(Flow::Done)
     }
 
@@ -218,7 +224,9 @@ impl Shard {
         );
     }
 
-    fn leave(&mut self, session_key: Key, share: &str, filter: &str) -> bool {
+    /// Leaves a shared group; `waiter` waits until its home gives this session nothing more
+    /// (MQTT-3.10.4-1).
+    fn leave(&mut self, session_key: Key, share: &str, filter: &str, waiter: Key) -> bool {
         let Some(session) = self.sessions.get_mut(session_key) else { return false };
         let index =
             session.memberships.iter().position(|it| *it.share == *share && *it.filter == *filter);
@@ -226,7 +234,10 @@ impl Shard {
         let membership = session.memberships.swap_remove(index);
         self.stats.subscriptions -= 1;
         self.return_unsent(session_key);
-        self.shares.ask_leave(&membership, session_key);
+        if let Some(waiter) = self.waiters.get_mut(waiter) {
+            waiter.waits += 1;
+        }
+        self.shares.ask_leave(&membership, session_key, Some(waiter));
         true
     }
 

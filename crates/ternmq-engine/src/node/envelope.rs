@@ -49,6 +49,7 @@ pub enum Envelope<'a> {
     },
     Join(Join<'a>),
     Leave {
+        waiter: Option<Key>,
         share: &'a str,
         filter: &'a str,
         member: Key,
@@ -164,8 +165,9 @@ impl<'a> Envelope<'a> {
                 put_key(bag, opening);
             }
             Envelope::Join(join) => put_join(bag, &join),
-            Envelope::Leave { share, filter, member } => {
-                bag.push(LEAVE);
+            Envelope::Leave { waiter, share, filter, member } => {
+                bag.extend_from_slice(&[LEAVE, u8::from(waiter.is_some())]);
+                put_key(bag, waiter.unwrap_or(Key { index: 0, generation: 0 }));
                 put_member(bag, share, filter, member);
             }
             Envelope::Presence { share, filter, member, online, durable } => {
@@ -247,11 +249,12 @@ impl<'a> Envelope<'a> {
             },
             FENCE => Envelope::Fence { opening: take_key(bag) },
             JOIN => Envelope::Join(take_join(bag)),
-            LEAVE => Envelope::Leave {
-                share: take_text(bag),
-                filter: take_text(bag),
-                member: take_key(bag),
-            },
+            LEAVE => {
+                let waits = take_u8(bag) != 0;
+                let waiter = take_key(bag);
+                let (share, filter, member) = (take_text(bag), take_text(bag), take_key(bag));
+                Envelope::Leave { waiter: waits.then_some(waiter), share, filter, member }
+            }
             PRESENCE => {
                 let (online, durable) = (take_u8(bag) != 0, take_u8(bag) != 0);
                 let (share, filter, member) = (take_text(bag), take_text(bag), take_key(bag));

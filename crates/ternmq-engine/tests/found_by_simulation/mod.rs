@@ -1,8 +1,8 @@
 //! Mistakes that simulated schedules have found, each as the shortest conversation that shows it.
 
 use ternmq_engine::{Overflow, Settings};
-use ternmq_proto::packet::{RetainHandling, SubscriptionOptions};
-use ternmq_proto::{Packet, Qos};
+use ternmq_proto::packet::{RetainHandling, SubscriptionOptions, Unsubscribe};
+use ternmq_proto::{Packet, PacketId, Properties, Qos, Version};
 
 use crate::world::{ClientId, World};
 
@@ -130,4 +130,53 @@ fn subscribing_again_while_a_subscription_opens_does_not_cancel_its_retained_mes
         let seen = read_on(&mut world, reader);
         assert_eq!(seen, ["PUBLISH q1 #1 retain t kept"]);
     }
+}
+
+#[test]
+fn a_resume_repeats_messages_of_both_levels_in_the_order_in_which_they_were_sent() {
+    for shards in [1, 4] {
+        let mut world = World::new(shards);
+        let writer = world.client("writer", 0);
+        let reader = world.client("reader", 1_000);
+        world.subscribe(reader, "t", 2);
+        world.seen(reader);
+        world.slow_commits = true;
+        world.publish(writer, "t", "two", 2);
+        world.publish(writer, "t", "one", 1);
+        assert!(
+            world.seen(reader).is_empty(),
+            "the first waits for its commit, and the second too"
+        );
+        for _ in 0..4 {
+            world.commit();
+        }
+        let expected = ["PUBLISH q2 #1 t two", "PUBLISH q1 #2 t one"];
+        assert_eq!(world.seen(reader), expected);
+        world.slow_commits = false;
+        world.cut(reader);
+        let reader = world.connect("reader", Version::V5, false, 1_000, None, &[]);
+        let expected =
+            ["CONNACK 0x00 present", "PUBLISH q2 #1 dup t two", "PUBLISH q1 #2 dup t one"];
+        assert_eq!(world.seen(reader), expected);
+    }
+}
+
+#[test]
+fn unsuback_waits_until_the_group_gives_nothing_more() {
+    let mut world = World::new(4);
+    let reader = world.client("reader", 0);
+    let filters: Vec<String> = (0..16).map(|n| format!("$share/g{n}/t")).collect();
+    for filter in &filters {
+        world.subscribe(reader, filter, 1);
+    }
+    world.seen(reader);
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let id = PacketId::new(100).unwrap();
+    let unsubscribe = Unsubscribe::new(id, Properties::EMPTY, &filters);
+    world.send(reader, &Packet::Unsubscribe(unsubscribe));
+    let node = world.node_of(reader);
+    world.turn(node);
+    assert!(world.seen(reader).is_empty(), "groups on other nodes have not heard of it");
+    world.settle();
+    assert_eq!(world.seen(reader).len(), 1);
 }

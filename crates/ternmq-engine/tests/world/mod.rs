@@ -255,6 +255,11 @@ impl World {
         self.clients[client].stalled = stalled;
     }
 
+    /// The node that has a client.
+    pub fn node_of(&self, client: ClientId) -> usize {
+        self.clients[client].shard
+    }
+
     /// Bytes that a client has sent and the broker has not taken.
     pub fn unread(&self, client: ClientId) -> usize {
         self.clients[client].outgoing.len()
@@ -310,7 +315,8 @@ impl World {
         self.nodes.iter().flat_map(|node| node.view().sessions).find(|it| it.client_id == id)
     }
 
-    fn turn(&mut self, index: usize) -> bool {
+    /// One turn of one node.
+    pub fn turn(&mut self, index: usize) -> bool {
         let node = &mut self.nodes[index];
         self.hosts[index].slow = self.slow_commits;
         node.begin_turn(self.now);
