@@ -17,25 +17,27 @@ pub fn check(facts: &Facts<'_>, verdict: &mut Verdict) {
     check_resent(facts, verdict);
 }
 
-/// What has an order of its own.
+/// What has an order of its own, for each QoS that it is delivered at.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 struct Stream {
     subscriber: SessionNo,
     publisher: SessionNo,
     topic: TopicNo,
     published: Qos,
-    delivered: Qos,
 }
 
+/// Messages of one stream, in the order in which the application got them.
+type Run<'a> = &'a [(Stream, &'a Arrival)];
+
 fn check_streams(facts: &Facts<'_>, verdict: &mut Verdict) {
-    let mut seen: Vec<(Stream, Tick, MessageNo)> = Vec::new();
+    let mut seen: Vec<(Stream, &Arrival)> = Vec::new();
     for arrival in &facts.arrivals {
         let delivered = &arrival.delivered;
         let message = facts.history.message(delivered.message);
         let Some(publisher) = facts.publication(delivered.message).session else { continue };
         let shared = facts.matching(arrival.session, message.topic, true).next().is_some();
         let uncertain = facts.sessions.get(arrival.session).uncertain;
-        if message.is_will || delivered.retain || shared || uncertain || !covers(facts, arrival) {
+        if message.is_will || delivered.retain || shared || uncertain {
             continue;
         }
         let stream = Stream {
@@ -43,13 +45,39 @@ fn check_streams(facts: &Facts<'_>, verdict: &mut Verdict) {
             publisher,
             topic: message.topic,
             published: message.qos,
-            delivered: delivered.qos,
         };
-        seen.push((stream, arrival.tick, delivered.message));
+        seen.push((stream, arrival));
     }
-    seen.sort_unstable_by_key(|(stream, tick, _)| (*stream, *tick));
+    seen.sort_unstable_by_key(|(stream, arrival)| (*stream, arrival.tick));
     for run in seen.chunk_by(|a, b| a.0 == b.0) {
         check_stream(facts, verdict, run);
+    }
+}
+
+fn check_stream(facts: &Facts<'_>, verdict: &mut Verdict, run: Run<'_>) {
+    let mut newest: [Option<(Tick, MessageNo)>; 3] = [None; 3];
+    let mut known: Vec<MessageNo> = Vec::new();
+    for (stream, arrival) in run {
+        let number = arrival.delivered.message;
+        if known.contains(&number) {
+            continue;
+        }
+        known.push(number);
+        let Some(taken) = facts.publication(number).first_in else { continue };
+        if !covers(facts, arrival) {
+            continue;
+        }
+        let level = arrival.delivered.qos;
+        let newest = &mut newest[usize::from(level.bits())];
+        let in_order = newest.is_none_or(|(newest, _)| newest < taken);
+        verdict.expect(in_order, "order", time(facts, arrival.tick), || {
+            let (before, topic) = (newest.map(|it| it.1), stream.topic);
+            format!(
+                "{number:?} after {before:?} to {:?} on {topic:?} at {level:?}",
+                stream.subscriber
+            )
+        });
+        *newest = Some((taken, number));
     }
 }
 
@@ -68,29 +96,6 @@ fn covers(facts: &Facts<'_>, arrival: &Arrival) -> bool {
             let from = it.covers_from();
             from.is_some_and(|from| publication.first_in.is_some_and(|taken| from < taken))
         })
-}
-
-fn check_stream(facts: &Facts<'_>, verdict: &mut Verdict, run: &[(Stream, Tick, MessageNo)]) {
-    let mut newest: Option<(Tick, MessageNo)> = None;
-    let mut known: Vec<MessageNo> = Vec::new();
-    for (stream, tick, number) in run {
-        if known.contains(number) {
-            continue;
-        }
-        known.push(*number);
-        let Some(taken) = facts.publication(*number).first_in else { continue };
-        let in_order = newest.is_none_or(|(newest, _)| newest < taken);
-        verdict.expect(in_order, "order", time(facts, *tick), || {
-            format!(
-                "{number:?} after {:?} to {:?} on {:?} at {:?}",
-                newest.map(|it| it.1),
-                stream.subscriber,
-                stream.topic,
-                stream.delivered
-            )
-        });
-        newest = Some((taken, *number));
-    }
 }
 
 /// Requests of one kind on one connection that wait for their answers.
