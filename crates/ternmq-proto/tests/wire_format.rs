@@ -275,3 +275,27 @@ fn a_publish_that_no_receiver_could_take_apart_is_never_written() {
     let (head, none) = (PublishHead::default(), Properties::EMPTY);
     encode_publish(&mut Vec::new(), Version::V311, head, &topic, none, none, b"");
 }
+
+#[test]
+fn packets_with_lists_are_equal_when_they_say_the_same() {
+    let filters = [("a", SubscriptionOptions::default()), ("b", Qos::AtLeastOnce.into())];
+    let bytes = b"\x82\x0b\0\x01\0\0\x01a\0\0\x01b\x01";
+    let (_, frame) = frame::split(bytes, 100).unwrap().expect("a whole packet");
+    let read = Subscribe::decode(Version::V5, frame).unwrap();
+    assert_eq!(read, Subscribe::new(id(1), Properties::EMPTY, &filters));
+    assert_ne!(read, Subscribe::new(id(2), Properties::EMPTY, &filters));
+    assert_ne!(read, Subscribe::new(id(1), Properties::EMPTY, &filters[..1]));
+    let mut section = PropertyBuf::new();
+    section.push(Property::UserProperty("a", "b"));
+    assert_ne!(read, Subscribe::new(id(1), section.as_properties(), &filters));
+    assert_eq!((read.len(), read.is_empty()), (2, false));
+
+    let bytes = b"\xa2\x09\0\x01\0\0\x01a\0\x01b";
+    let (_, frame) = frame::split(bytes, 100).unwrap().expect("a whole packet");
+    let read = Unsubscribe::decode(Version::V5, frame).unwrap();
+    assert_eq!(read, Unsubscribe::new(id(1), Properties::EMPTY, &["a", "b"]));
+    assert_ne!(read, Unsubscribe::new(id(2), Properties::EMPTY, &["a", "b"]));
+    assert_ne!(read, Unsubscribe::new(id(1), Properties::EMPTY, &["a", "c"]));
+    assert_ne!(read, Unsubscribe::new(id(1), section.as_properties(), &["a", "b"]));
+    assert_eq!((read.len(), read.is_empty()), (2, false));
+}

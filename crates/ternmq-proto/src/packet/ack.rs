@@ -50,7 +50,7 @@ impl<'a> Ack<'a> {
         let properties = if reader.is_empty() {
             Properties::EMPTY
         } else {
-            Properties::decode(&mut reader, version, place(kind))?
+            Properties::decode(&mut reader, version, Place::ACK)?
         };
         reader.finish()?;
         Ok(Ack { packet_id, code, properties })
@@ -62,7 +62,7 @@ impl<'a> Ack<'a> {
         kind: PacketKind,
         out: &mut Vec<u8>,
     ) -> Result<(), Misuse> {
-        check_section(version, self.properties, place(kind))?;
+        check_section(version, self.properties, Place::ACK)?;
         if !version.has_properties() && self.code != ReasonCode::Success {
             return Err(Misuse::NotInVersion { what: "reason code in acknowledgements", version });
         }
@@ -105,14 +105,5 @@ pub fn encode_ack(
         assert!(begun.is_ok(), "properties of {body_bytes} bytes fit no packet");
         out.extend_from_slice(&[high, low, code.byte()]);
         put_section(out, version, properties);
-    }
-}
-
-fn place(kind: PacketKind) -> Place {
-    match kind {
-        PacketKind::Pubrec => Place::PUBREC,
-        PacketKind::Pubrel => Place::PUBREL,
-        PacketKind::Pubcomp => Place::PUBCOMP,
-        _ => Place::PUBACK,
     }
 }

@@ -17,17 +17,15 @@ impl Place {
     pub(crate) const WILL: Place = Place(1 << 1);
     pub(crate) const CONNACK: Place = Place(1 << 2);
     pub(crate) const PUBLISH: Place = Place(1 << 3);
-    pub(crate) const PUBACK: Place = Place(1 << 4);
-    pub(crate) const PUBREC: Place = Place(1 << 5);
-    pub(crate) const PUBREL: Place = Place(1 << 6);
-    pub(crate) const PUBCOMP: Place = Place(1 << 7);
-    pub(crate) const SUBSCRIBE: Place = Place(1 << 8);
-    pub(crate) const SUBACK: Place = Place(1 << 9);
-    pub(crate) const UNSUBSCRIBE: Place = Place(1 << 10);
-    pub(crate) const UNSUBACK: Place = Place(1 << 11);
-    pub(crate) const DISCONNECT: Place = Place(1 << 12);
-    pub(crate) const AUTH: Place = Place(1 << 13);
-    const ANY: Place = Place((1 << 14) - 1);
+    /// PUBACK, PUBREC, PUBREL and PUBCOMP, which have the same properties.
+    pub(crate) const ACK: Place = Place(1 << 4);
+    pub(crate) const SUBSCRIBE: Place = Place(1 << 5);
+    pub(crate) const SUBACK: Place = Place(1 << 6);
+    pub(crate) const UNSUBSCRIBE: Place = Place(1 << 7);
+    pub(crate) const UNSUBACK: Place = Place(1 << 8);
+    pub(crate) const DISCONNECT: Place = Place(1 << 9);
+    pub(crate) const AUTH: Place = Place(1 << 10);
+    const ANY: Place = Place((1 << 11) - 1);
 
     const fn or(self, other: Place) -> Place {
         Place(self.0 | other.0)
@@ -251,8 +249,7 @@ pub(super) const SPECS: [Spec; 43] = {
     const MESSAGE: Place = Place::PUBLISH.or(Place::WILL);
     const GREETING: Place = Place::CONNECT.or(Place::CONNACK);
     const EXCHANGE: Place = GREETING.or(Place::AUTH);
-    const ACK: Place = Place::PUBACK.or(Place::PUBREC).or(Place::PUBREL).or(Place::PUBCOMP);
-    const REASON: Place = ACK
+    const REASON: Place = Place::ACK
         .or(Place::CONNACK)
         .or(Place::SUBACK)
         .or(Place::UNSUBACK)
