@@ -269,14 +269,14 @@ async fn publish_and_receive_in_one_task_deadlock() {
             let publish = Publish::new("t", n.to_be_bytes()).qos(qos);
             drop(timeout(LONG, client.publish(publish)).await.expect("no deadlock").unwrap());
         }
-        let mut numbers = [Vec::new(), Vec::new()];
+        let mut numbers = Vec::new();
         for _ in 0..COUNT {
             let message = next(&mut subscription).await;
-            let number = u16::from_be_bytes(message.payload.try_into().unwrap());
-            numbers[usize::from(number % 2)].push(number);
+            numbers.push(u16::from_be_bytes(message.payload.try_into().unwrap()));
         }
-        assert!(numbers[0].iter().copied().eq((0..COUNT).step_by(2)), "{version}");
-        assert!(numbers[1].iter().copied().eq((1..COUNT).step_by(2)), "{version}");
+        // mosquitto lets a QoS 2 message that is released at the right moment overtake its queue.
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..COUNT), "{version}");
     }
 }
 
