@@ -26,7 +26,7 @@ impl Mosquitto {
         let port = free_port();
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
-             persistence_location {}/\nuser root\n{configuration}\n",
+             persistence_location {}/\nuser root\nset_tcp_nodelay true\n{configuration}\n",
             directory.display()
         );
         std::fs::write(directory.join("mosquitto.conf"), text).expect("a file for mosquitto");
