@@ -83,8 +83,9 @@ impl Shard {
             identifiers: Identifiers::collect(identifiers),
             ticket: None,
         };
-        let matching = entries.iter().filter(wanted).map(|entry| entry.opening);
-        match self.openings.holder(matching, parcel.publication.topic) {
+        // Also those that do not want this one: what they hold back must not be overtaken.
+        let openings = entries.iter().filter_map(|entry| entry.opening);
+        match self.openings.holder(openings, parcel.publication.stamp) {
             Some(opening) => self.hold_back(opening, terms, parcel),
             None => self.hand(key, terms, parcel),
         }
@@ -154,7 +155,7 @@ impl Shard {
         let Some(packet_id) = session.inflight.send(terms.qos, kept) else { return };
         parcel.staged |= durable;
         if durable {
-            self.stage();
+            self.staged += 1;
             let Some(it) = self.connections.get_mut(connection) else { return };
             // Its identifier has to be durable before the peer can know it; and what comes after it
             // must not be sent before it, for a resume repeats both in this order (MQTT-4.6.0-1).

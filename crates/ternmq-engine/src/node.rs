@@ -12,9 +12,11 @@ use ternmq_proto::{Packet, Qos, ReasonCode};
 pub use self::host::{Batch, CommitId, Host, Lane, Submitted};
 use crate::connect::Attributes;
 use crate::connection::{Phase, Wait};
+use crate::deliver::Terms;
+use crate::opening::Mark;
 use crate::output::Output;
 use crate::placement::ShardId;
-use crate::session::Ticket;
+use crate::session::{Identifiers, Ticket};
 use crate::settings::Settings;
 use crate::shard::{Fault, Flow, Shard};
 use crate::slab::Key;
@@ -400,16 +402,16 @@ impl Node {
             Envelope::RetainedQuery { opening, filter, after } => {
                 shard.on_retained_query(from, opening, filter, after);
             }
-            Envelope::Fence { opening } => shard.on_fence(from, opening),
             Envelope::Join(join) => shard.on_join(from, &join),
-            Envelope::Leave { waiter, share, filter, member } => {
-                shard.on_leave(from, waiter, (share, filter), member);
+            Envelope::Leave { share, filter, member } => {
+                shard.on_leave(from, share, filter, member);
             }
             Envelope::Presence { share, filter, member, online, durable } => {
                 shard.on_presence(from, (share, filter), member, online, durable);
             }
             Envelope::ShareDeliver {
                 member,
+                membership,
                 group,
                 number,
                 qos,
@@ -418,7 +420,15 @@ impl Node {
                 publication,
             } => {
                 let ticket = (number > 0).then_some(Ticket { home: from, group, number });
-                shard.on_share_deliver(member, qos, identifier, ticket, &publication, retain);
+                let terms = Terms {
+                    qos,
+                    retain,
+                    identifiers: Identifiers::collect(
+                        (identifier > 0).then_some(identifier).into_iter(),
+                    ),
+                    ticket,
+                };
+                shard.on_share_deliver(member, membership, terms, &publication);
             }
             Envelope::Settle { group, number, returned } => {
                 shard.on_settle(group, number, returned);
@@ -427,14 +437,16 @@ impl Node {
             Envelope::Receipt { sender, code, retained } => {
                 shard.on_receipt(from, sender, code, retained);
             }
-            Envelope::InterestDone { waiter } => shard.settle_waiter(waiter),
+            Envelope::InterestDone { waiter, stamp, sent } => {
+                shard.on_interest_done(waiter, Mark { shard: from, stamp, sent });
+            }
             Envelope::RetainedItem { opening, publication } => {
                 shard.on_retained_item(opening, &publication);
             }
             Envelope::RetainedPage { opening, more, last } => {
                 shard.on_retained_page(from, opening, more, last);
             }
-            Envelope::FenceDone { opening, sent } => shard.on_fence_done(from, opening, sent),
+            Envelope::JoinDone { waiter } => shard.settle_waiter(waiter),
             Envelope::Pressure { connection } => shard.pause(connection),
         }
     }

@@ -1,13 +1,18 @@
-//! Subscriptions that open: between SUBACK and the last retained message, live matches are held
-//! back. A page of retained messages is shown when everything that was published before it has
-//! arrived: what is older than a retained message goes before it, the message itself comes once.
-//! So there is no gap, and no old value after a new one.
+//! Subscriptions that open: the time from SUBSCRIBE to the last retained message.
+//!
+//! Publisher, subscriber and the owner of a topic's retained message may be three shards, and a
+//! retained publication has to reach the subscriber once: shown as retained, or live. Each shard
+//! answers the new interest with a *mark*, the stamp of the last publication that it routed without
+//! it, and with a *fence*, how many requests it had sent here by then; and it answers only when all
+//! retained messages up to the mark have been kept by their owners. So:
+//!
+//! - what is retained and not behind the mark was not routed here anew: it is shown;
+//! - what is behind the mark comes live: it is not shown;
+//! - live messages behind the mark are held back until everything has been shown, so that no old
+//!   value comes after a new one.
 //!
 //! ```text
-//!   subscribe ─▶ every shard knows the interest ─▶ owners are asked for a page each
-//!        ▲                                                     │
-//!        └── more ◀── shown ◀── fence: what was posted before the pages were kept has arrived
-//!                       └── the last: open, and what was held back follows
+//!   subscribe ─▶ marks ─▶ SUBACK ─▶ fences passed ─▶ owners are asked, page by page ─▶ open
 //! ```
 
 use std::collections::VecDeque;
@@ -22,15 +27,16 @@ use crate::interest::Entry;
 use crate::message::{Message, Publication, Stamp};
 use crate::node::envelope::Envelope;
 use crate::node::lane::Lanes;
+use crate::outbox::Outbox;
 use crate::placement::ShardId;
 use crate::retained::PageLimit;
 use crate::session::{Identifiers, Queued};
-use crate::shard::Shard;
+use crate::shard::{Shard, Then};
 use crate::slab::{Key, Slab};
 
 /// What one page of retained messages may hold.
 const PAGE: PageLimit = PageLimit { messages: 256, bytes: 256 << 10 };
-/// Messages held back for one opening; beyond, the subscription opens at once.
+/// Messages held back for one opening; beyond, live messages no longer wait for retained ones.
 const HELD_MAX: usize = 10_000;
 
 /// A subscription whose retained messages are on their way.
@@ -40,16 +46,34 @@ pub struct Opening {
     node: NodeId,
     filter: Box<str>,
     entry: Entry,
+    marks: Vec<Mark>,
     /// Shards that own topics which may match.
     sources: Vec<Source>,
-    /// Shards whose earlier messages have to arrive before the page is shown.
-    fences: Vec<Fence>,
-    /// Retained messages that wait for the fences.
-    page: Vec<Rc<Message>>,
-    held: Vec<Queued>,
+    held: Vec<Held>,
+    /// Live messages behind the marks wait.
+    holds: bool,
+    /// This shard's outbox entry that was half routed when the subscription came.
+    after_outbox: Option<u64>,
     started: bool,
     /// In the list of openings that may be able to go on.
     listed: bool,
+}
+
+/// What a shard said when it learnt of the interest.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    pub shard: ShardId,
+    /// Number of the last stamp that it routed without knowing of the interest.
+    pub stamp: u64,
+    /// Requests that it had sent here.
+    pub sent: u64,
+}
+
+/// A live message, and when it came among all that were held back.
+#[derive(Debug)]
+struct Held {
+    arrival: u64,
+    item: Queued,
 }
 
 /// How far the retained messages of one shard are.
@@ -61,29 +85,9 @@ struct Source {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Progress {
-    Ask {
-        after: String,
-    },
+    Ask { after: String },
     Asked,
-    /// A page is here, and there are more after this topic.
-    More {
-        after: String,
-    },
     Done,
-}
-
-#[derive(Debug)]
-struct Fence {
-    shard: ShardId,
-    state: FenceState,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FenceState {
-    Ask,
-    Asked,
-    /// Passed when this many requests of that shard have arrived.
-    Until(u64),
 }
 
 impl Opening {
@@ -93,6 +97,7 @@ impl Opening {
         filter: &str,
         entry: Entry,
         owners: Vec<ShardId>,
+        own: Mark,
     ) -> Self {
         let sources = owners
             .into_iter()
@@ -103,34 +108,31 @@ impl Opening {
             node,
             filter: filter.into(),
             entry,
+            marks: vec![own],
             sources,
-            fences: Vec::new(),
-            page: Vec::new(),
             held: Vec::new(),
+            holds: true,
+            after_outbox: None,
             started: false,
             listed: false,
         }
     }
 
-    /// Whether pages are still to come that have been asked for, or can be.
-    fn is_asking(&self) -> bool {
-        let asking = |it: &Source| matches!(it.progress, Progress::Ask { .. } | Progress::Asked);
-        self.sources.iter().any(asking)
+    /// Whether a publication was routed by a shard that knew of the interest; `None`: that shard
+    /// has not answered yet.
+    fn is_behind_mark(&self, stamp: Stamp) -> Option<bool> {
+        let mark = self.marks.iter().find(|mark| mark.shard == stamp.shard)?;
+        Some(stamp.number > mark.stamp)
     }
 
-    fn holds(&self, topic: &str) -> bool {
-        self.held.iter().any(|item| item.message.view().topic == topic)
+    fn holds_back(&self, stamp: Stamp) -> bool {
+        self.holds && self.is_behind_mark(stamp).unwrap_or(true)
     }
 
-    /// Takes out what is held back of a topic up to a publication of the same shard.
-    fn take_until(&mut self, topic: &str, stamp: Stamp) -> Vec<Queued> {
-        let earlier = |item: &mut Queued| {
-            let view = item.message.view();
-            view.topic == topic
-                && view.stamp.shard == stamp.shard
-                && view.stamp.number <= stamp.number
-        };
-        self.held.extract_if(.., earlier).collect()
+    /// Whether it is known what to show, and everything before it has arrived.
+    fn may_ask(&self, lanes: &Lanes, outbox: &Outbox) -> bool {
+        self.marks.iter().all(|mark| lanes.has_received(mark.shard, mark.sent))
+            && self.after_outbox.is_none_or(|number| outbox.has_routed(number))
     }
 }
 
@@ -139,7 +141,9 @@ impl Opening {
 pub struct Openings {
     all: Slab<Opening>,
     active: Vec<Key>,
-    /// Announcements that are answered when the retained messages sent before have been kept.
+    /// Messages ever held back.
+    arrivals: u64,
+    /// Announcements that are answered when the retained messages before have been kept.
     answers: VecDeque<Answer>,
 }
 
@@ -147,12 +151,17 @@ pub struct Openings {
 struct Answer {
     shard: ShardId,
     waiter: Key,
-    sent: Vec<u64>,
+    stamp: u64,
+    /// An outbox entry that was half routed without the new interest.
+    after_outbox: Option<u64>,
+    /// Retained messages handed to each owner up to the mark, once that is known.
+    sent: Option<Vec<u64>>,
 }
 
 impl Default for Openings {
     fn default() -> Self {
-        Openings { all: Slab::new(), active: Vec::new(), answers: VecDeque::new() }
+        let (active, answers) = (Vec::new(), VecDeque::new());
+        Openings { all: Slab::new(), active, arrivals: 0, answers }
     }
 }
 
@@ -168,23 +177,10 @@ impl Openings {
         }
     }
 
-    /// Which of the openings that match a topic holds a message of it back; `None`: none, for one
-    /// of the subscriptions that match is open. A topic whose messages are being held back stays
-    /// so until they have left, or a new one would overtake them.
-    pub fn holder(
-        &self,
-        matching: impl Iterator<Item = Option<Key>> + Clone,
-        topic: &str,
-    ) -> Option<Key> {
-        let mut openings = matching.clone().flatten();
-        let first = openings.next()?;
-        if matching.clone().nth(1).is_none() {
-            return Some(first);
-        }
-        let holds = |key: &Key| self.all.get(*key).is_some_and(|opening| opening.holds(topic));
-        let holder = matching.clone().flatten().find(holds);
-        let is_open = matching.clone().any(|opening| opening.is_none());
-        holder.or((!is_open).then_some(first))
+    /// Which of the openings of the matching subscriptions holds a message back.
+    pub fn holder(&self, matching: impl Iterator<Item = Key>, stamp: Stamp) -> Option<Key> {
+        let mut matching = matching;
+        matching.find(|key| self.all.get(*key).is_some_and(|it| it.holds_back(stamp)))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -198,36 +194,30 @@ impl Openings {
         })
     }
 
-    /// Takes out what any opening of a session holds back of a topic up to a publication.
-    fn take_until(&mut self, session: Key, topic: &str, stamp: Stamp) -> Vec<Queued> {
-        let mut taken = Vec::new();
-        for opening in self.all.values_mut().filter(|it| it.session == session) {
-            taken.append(&mut opening.take_until(topic, stamp));
-        }
-        taken
-    }
-
     pub fn end_session(&mut self, session: Key) {
-        let gone: Vec<Key> =
-            self.all.iter().filter(|(_, it)| it.session == session).map(|(key, _)| key).collect();
-        for key in gone {
+        for key in self.of_session(session) {
             self.all.remove(key);
         }
     }
 
-    pub fn defer_answer(&mut self, shard: ShardId, waiter: Key, sent: Vec<u64>) {
-        self.answers.push_back(Answer { shard, waiter, sent });
-    }
-
-    pub fn next_answer(&mut self, lanes: &Lanes) -> Option<(ShardId, Key)> {
-        if !lanes.retains_kept(&self.answers.front()?.sent) {
-            return None;
-        }
-        self.answers.pop_front().map(|answer| (answer.shard, answer.waiter))
-    }
-
     pub fn owes_answers(&self) -> bool {
         !self.answers.is_empty()
+    }
+
+    fn of_session(&self, session: Key) -> Vec<Key> {
+        self.all.iter().filter(|(_, it)| it.session == session).map(|(key, _)| key).collect()
+    }
+
+    fn next_answer(&mut self, lanes: &Lanes, outbox: &Outbox) -> Option<Answer> {
+        let front = self.answers.front_mut()?;
+        if front.after_outbox.is_some_and(|number| !outbox.has_routed(number)) {
+            return None;
+        }
+        let sent = front.sent.get_or_insert_with(|| lanes.retains_sent());
+        if !lanes.retains_kept(sent) {
+            return None;
+        }
+        self.answers.pop_front()
     }
 
     fn list(&mut self, key: Key) {
@@ -241,134 +231,27 @@ impl Openings {
     }
 }
 
+// The shards that learn of an interest.
 impl Shard {
-    /// SUBACK has left: ask for the retained messages.
-    pub fn start_opening(&mut self, key: Key) {
-        if let Some(opening) = self.openings.all.get_mut(key) {
-            opening.started = true;
-            self.openings.list(key);
-        }
-    }
-
-    /// Keeps a live match until the subscription is open.
-    pub fn hold_back(&mut self, key: Key, terms: Terms, parcel: &mut Parcel<'_>) {
-        let Some(opening) = self.openings.all.get_mut(key) else { return };
-        let message =
-            parcel.owned.get_or_insert_with(|| Message::new(&parcel.publication, &self.tally));
-        opening.held.push(Queued {
-            message: Rc::clone(message),
-            qos: terms.qos,
-            retain: terms.retain,
-            identifiers: terms.identifiers,
-            ticket: terms.ticket,
+    /// Another shard wants to know from where on its new interest is served.
+    pub fn owe_answer(&mut self, shard: ShardId, waiter: Key) {
+        self.openings.answers.push_back(Answer {
+            shard,
+            waiter,
+            stamp: self.next_stamp,
+            after_outbox: self.outbox.half_routed(),
+            sent: None,
         });
-        let durable = self.sessions.get(opening.session).is_some_and(|it| it.is_durable());
-        if durable {
-            parcel.staged = true;
-            self.staged += 1;
-        }
-        if opening.held.len() > HELD_MAX {
-            self.close_opening(key);
-        }
+        self.release_interest_answers();
     }
 
-    /// Lets openings go on, as far as credit and the consumer's socket and queue reach.
-    pub fn pump_openings(&mut self) {
-        for key in std::mem::take(&mut self.openings.active) {
-            if let Some(opening) = self.openings.all.get_mut(key) {
-                opening.listed = false;
-                self.pump_opening(key);
-            }
+    /// Answers announcements whose retained messages have all been kept.
+    pub fn release_interest_answers(&mut self) {
+        while let Some(answer) = self.openings.next_answer(&self.lanes, &self.outbox) {
+            let Answer { shard, waiter, stamp, .. } = answer;
+            let sent = self.lanes.sent_to(shard);
+            self.lanes.reply(shard, &Envelope::InterestDone { waiter, stamp, sent });
         }
-    }
-
-    fn pump_opening(&mut self, key: Key) {
-        let Some(opening) = self.openings.all.get(key) else { return };
-        let ready = self.takes_more(opening.session);
-        let Some(opening) = self.openings.all.get_mut(key) else { return };
-        for source in &mut opening.sources {
-            let shard = source.shard;
-            if let Progress::Ask { after } = &source.progress
-                && ready
-                && self.lanes.is_open(shard)
-            {
-                let query =
-                    Envelope::RetainedQuery { opening: key, filter: &opening.filter, after };
-                self.lanes.request(shard, &query);
-                source.progress = Progress::Asked;
-            }
-        }
-        if opening.is_asking() {
-            return self.openings.list(key);
-        }
-        for fence in &mut opening.fences {
-            if fence.state == FenceState::Ask && self.lanes.is_open(fence.shard) {
-                self.lanes.request(fence.shard, &Envelope::Fence { opening: key });
-                fence.state = FenceState::Asked;
-            }
-        }
-        let passed = |fence: &Fence| match fence.state {
-            FenceState::Until(sent) => self.lanes.has_received(fence.shard, sent),
-            FenceState::Ask | FenceState::Asked => false,
-        };
-        if opening.fences.iter().all(passed) {
-            return self.show_page(key);
-        }
-        self.openings.list(key);
-    }
-
-    /// Everything that was published before the page is here: shows it, and asks for the next one.
-    fn show_page(&mut self, key: Key) {
-        let Some(opening) = self.openings.all.get_mut(key) else { return };
-        let (session, entry) = (opening.session, opening.entry);
-        opening.fences.clear();
-        for message in std::mem::take(&mut opening.page) {
-            self.show(session, entry, &message);
-        }
-        let Some(opening) = self.openings.all.get_mut(key) else { return };
-        for source in &mut opening.sources {
-            if let Progress::More { after } = &mut source.progress {
-                source.progress = Progress::Ask { after: std::mem::take(after) };
-            }
-        }
-        if opening.is_asking() {
-            return self.openings.list(key);
-        }
-        self.close_opening(key);
-    }
-
-    /// A retained message, after what is older on its topic.
-    fn show(&mut self, session: Key, entry: Entry, message: &Rc<Message>) {
-        let view = message.view();
-        let qos = entry.options.qos.min(view.qos);
-        for item in self.openings.take_until(session, view.topic, view.stamp) {
-            // Another subscription may have asked for it at a higher QoS.
-            let is_shown = item.message.view().stamp == view.stamp && item.qos <= qos;
-            if !is_shown || planted::is(Bug::ShowRetainedAgain) {
-                self.hand_queued(session, item);
-            }
-        }
-        let own = self.sessions.get(session).map(|it| it.publisher);
-        if entry.options.no_local && own == Some(view.publisher) {
-            return;
-        }
-        let identifier = std::iter::once(entry.identifier).filter(|it| *it != 0);
-        let terms = Terms {
-            qos,
-            retain: true,
-            identifiers: Identifiers::collect(identifier),
-            ticket: None,
-        };
-        let mut parcel = Parcel::new(view);
-        parcel.owned = Some(Rc::clone(message));
-        self.hand(session, terms, &mut parcel);
-    }
-
-    fn hand_queued(&mut self, session: Key, item: Queued) {
-        let Queued { message, qos, retain, identifiers, ticket } = item;
-        let mut parcel = Parcel::new(message.view());
-        parcel.owned = Some(Rc::clone(&message));
-        self.hand(session, Terms { qos, retain, identifiers, ticket }, &mut parcel);
     }
 
     /// Whether a page more can go to the socket or the queue of a session.
@@ -390,50 +273,176 @@ impl Shard {
         let (more, last) = (page.after.is_some(), page.after.as_deref().unwrap_or(""));
         self.lanes.reply(from, &Envelope::RetainedPage { opening, more, last });
     }
+}
 
-    pub fn on_retained_item(&mut self, key: Key, publication: &Publication<'_>) {
-        let Some(opening) = self.openings.all.get_mut(key) else { return };
-        opening.page.push(Message::new(publication, &self.tally));
+// The subscriber's shard.
+impl Shard {
+    /// What this shard itself has routed without a subscription that it takes now.
+    pub fn own_mark(&self) -> Mark {
+        Mark { shard: self.me, stamp: self.next_stamp, sent: 0 }
     }
 
-    pub fn on_retained_page(&mut self, from: ShardId, key: Key, more: bool, last: &str) {
-        let others = self.lanes.others();
-        let Some(opening) = self.openings.all.get_mut(key) else { return };
-        let Some(source) = opening.sources.iter_mut().find(|source| source.shard == from) else {
-            return;
+    /// A new opening of this shard waits for what its outbox is in the middle of.
+    pub fn open(&mut self, mut opening: Opening) -> Key {
+        opening.after_outbox = self.outbox.half_routed();
+        self.openings.insert(opening)
+    }
+
+    /// A shard knows of the interest that a waiter stands for.
+    pub fn on_interest_done(&mut self, waiter: Key, mark: Mark) {
+        let openings = match self.waiters.get(waiter).map(|waiter| &waiter.then) {
+            Some(Then::Suback { openings, .. }) => openings.clone(),
+            _ => Vec::new(),
         };
-        source.progress =
-            if more { Progress::More { after: last.to_owned() } } else { Progress::Done };
-        if !opening.is_asking() && !opening.page.is_empty() {
-            opening.fences = others.map(|shard| Fence { shard, state: FenceState::Ask }).collect();
+        for key in openings {
+            self.set_mark(key, mark);
+        }
+        self.settle_waiter(waiter);
+    }
+
+    /// What was held back only because its shard had not answered may go.
+    fn set_mark(&mut self, key: Key, mark: Mark) {
+        let Some(opening) = self.openings.all.get_mut(key) else { return };
+        opening.marks.push(mark);
+        let (stays, goes): (Vec<_>, Vec<_>) = std::mem::take(&mut opening.held)
+            .into_iter()
+            .partition(|held| opening.holds_back(held.item.message.view().stamp));
+        opening.held = stays;
+        let session = opening.session;
+        for held in goes {
+            self.hand_on(session, held);
+        }
+    }
+
+    /// SUBACK has left: ask for the retained messages.
+    pub fn start_opening(&mut self, key: Key) {
+        if let Some(opening) = self.openings.all.get_mut(key) {
+            opening.started = true;
+            self.openings.list(key);
+        }
+    }
+
+    /// Keeps a live match until the subscription is open.
+    pub fn hold_back(&mut self, key: Key, terms: Terms, parcel: &mut Parcel<'_>) {
+        let Some(opening) = self.openings.all.get_mut(key) else { return };
+        let message =
+            parcel.owned.get_or_insert_with(|| Message::new(&parcel.publication, &self.tally));
+        let item = Queued {
+            message: Rc::clone(message),
+            qos: terms.qos,
+            retain: terms.retain,
+            identifiers: terms.identifiers,
+            ticket: terms.ticket,
+        };
+        self.openings.arrivals += 1;
+        opening.held.push(Held { arrival: self.openings.arrivals, item });
+        if self.sessions.get(opening.session).is_some_and(|it| it.is_durable()) {
+            parcel.staged = true;
+            self.staged += 1;
+        }
+        if opening.held.len() > HELD_MAX {
+            self.hold_no_longer(key);
+        }
+    }
+
+    /// Lets openings go on, as far as credit and the consumer's socket and queue reach.
+    pub fn pump_openings(&mut self) {
+        for key in std::mem::take(&mut self.openings.active) {
+            if let Some(opening) = self.openings.all.get_mut(key) {
+                opening.listed = false;
+                self.pump_opening(key);
+            }
+        }
+    }
+
+    fn pump_opening(&mut self, key: Key) {
+        let Some(opening) = self.openings.all.get(key) else { return };
+        let ready = opening.may_ask(&self.lanes, &self.outbox) && self.takes_more(opening.session);
+        let Some(opening) = self.openings.all.get_mut(key) else { return };
+        for source in &mut opening.sources {
+            let shard = source.shard;
+            if let Progress::Ask { after } = &source.progress
+                && ready
+                && self.lanes.is_open(shard)
+            {
+                let query =
+                    Envelope::RetainedQuery { opening: key, filter: &opening.filter, after };
+                self.lanes.request(shard, &query);
+                source.progress = Progress::Asked;
+            }
+        }
+        if opening.sources.iter().all(|source| source.progress == Progress::Done) {
+            return self.close_opening(key);
         }
         self.openings.list(key);
     }
 
-    pub fn on_fence(&mut self, from: ShardId, opening: Key) {
-        let sent = self.lanes.sent_to(from);
-        self.lanes.reply(from, &Envelope::FenceDone { opening, sent });
+    /// A retained message: shown, unless it comes live.
+    pub fn on_retained_item(&mut self, key: Key, publication: &Publication<'_>) {
+        let Some(opening) = self.openings.all.get(key) else { return };
+        let live = opening.is_behind_mark(publication.stamp).unwrap_or(false);
+        if live && !planted::is(Bug::ShowRetainedAgain) {
+            return;
+        }
+        let (session, entry) = (opening.session, opening.entry);
+        let own = self.sessions.get(session).map(|it| it.publisher);
+        if entry.options.no_local && own == Some(publication.publisher) {
+            return;
+        }
+        let identifier = std::iter::once(entry.identifier).filter(|it| *it != 0);
+        let terms = Terms {
+            qos: entry.options.qos.min(publication.qos),
+            retain: true,
+            identifiers: Identifiers::collect(identifier),
+            ticket: None,
+        };
+        self.hand(session, terms, &mut Parcel::new(*publication));
     }
 
-    pub fn on_fence_done(&mut self, from: ShardId, key: Key, sent: u64) {
+    pub fn on_retained_page(&mut self, from: ShardId, key: Key, more: bool, last: &str) {
         let Some(opening) = self.openings.all.get_mut(key) else { return };
-        let mut fences = opening.fences.iter_mut();
-        let asked = |it: &&mut Fence| it.shard == from && it.state == FenceState::Asked;
-        if let Some(fence) = fences.find(asked) {
-            fence.state = FenceState::Until(sent);
+        if let Some(source) = opening.sources.iter_mut().find(|source| source.shard == from) {
+            source.progress =
+                if more { Progress::Ask { after: last.to_owned() } } else { Progress::Done };
         }
         self.openings.list(key);
     }
 
     /// The subscription is open: what was held back follows.
     pub fn close_opening(&mut self, key: Key) {
+        self.hold_no_longer(key);
         let Some(opening) = self.openings.all.remove(key) else { return };
         self.interest.update(opening.node, opening.session.index, |entry| entry.opening = None);
-        if planted::is(Bug::DropHeldBack) {
-            return;
+    }
+
+    fn hold_no_longer(&mut self, key: Key) {
+        let Some(opening) = self.openings.all.get_mut(key) else { return };
+        opening.holds = false;
+        let session = opening.session;
+        for held in std::mem::take(&mut opening.held) {
+            if !planted::is(Bug::DropHeldBack) {
+                self.hand_on(session, held);
+            }
         }
-        for item in opening.held {
-            self.hand_queued(opening.session, item);
+    }
+
+    /// A message that one opening lets go waits for another of the same session that it matches,
+    /// in its old place; else it goes to the session.
+    fn hand_on(&mut self, session: Key, held: Held) {
+        let view = held.item.message.view();
+        let next = self.openings.of_session(session).into_iter().find(|key| {
+            self.openings.all.get(*key).is_some_and(|opening| {
+                opening.holds_back(view.stamp)
+                    && TopicFilter::parse(&opening.filter).is_ok_and(|it| it.matches(view.topic))
+            })
+        });
+        if let Some(opening) = next.and_then(|key| self.openings.all.get_mut(key)) {
+            let place = opening.held.partition_point(|other| other.arrival < held.arrival);
+            return opening.held.insert(place, held);
         }
+        let Queued { message, qos, retain, identifiers, ticket } = held.item;
+        let mut parcel = Parcel::new(message.view());
+        parcel.owned = Some(Rc::clone(&message));
+        self.hand(session, Terms { qos, retain, identifiers, ticket }, &mut parcel);
     }
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use ternmq_proto::{Properties, Qos};
 
 use crate::interest::Level;
-use crate::message::{Message, Origin, Publication, Publisher};
+use crate::message::{Message, Origin, Publication, Publisher, Stamp};
 use crate::node::envelope::Sender;
 use crate::placement::{PARTITIONS, PartitionId, ShardId, partition_of};
 use crate::publish::Routing;
@@ -42,8 +42,10 @@ struct Entry {
     left: Option<Left>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Left {
+    /// Given when routing begins: a subscription that comes later is not on the route.
+    stamp: Stamp,
     shards: VecDeque<(ShardId, Level)>,
     retain: bool,
 }
@@ -69,6 +71,17 @@ impl Outbox {
     /// Whether everything has been routed and every receipt has come.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// The entry that has been delivered on this shard and not yet posted everywhere.
+    pub fn half_routed(&self) -> Option<u64> {
+        let index = usize::try_from(self.routed - self.first).ok()?;
+        self.entries.get(index).filter(|entry| entry.left.is_some()).map(|_| self.routed)
+    }
+
+    /// Whether an entry has been posted everywhere.
+    pub fn has_routed(&self, number: u64) -> bool {
+        number < self.routed
     }
 
     /// Entries up to this number are durable.
@@ -167,25 +180,33 @@ impl Shard {
     pub fn pump_outbox(&mut self) {
         while let Some((number, entry)) = self.outbox.current() {
             let message = Rc::clone(&entry.message);
-            let publication = Publication { origin: entry.origin, ..message.view() };
-            if entry.left.is_none() {
-                self.route_entry(number, &publication);
-            }
+            let origin = entry.origin;
+            let stamp = match &entry.left {
+                Some(left) => left.stamp,
+                None => self.stamp(),
+            };
+            let publication = Publication { origin, stamp, ..message.view() };
+            self.route_entry(number, &publication);
             if !self.post_left(number, &publication) {
                 return;
             }
             self.outbox.routed += 1;
             self.outbox.forget();
+            self.release_interest_answers();
         }
     }
 
-    /// Delivers an entry on this shard and notes where else it has to go.
+    /// Delivers an entry on this shard, once, and notes where else it has to go.
     fn route_entry(&mut self, number: u64, publication: &Publication<'_>) {
+        if self.outbox.entry(number).is_none_or(|entry| entry.left.is_some()) {
+            return;
+        }
         let route = self.interest.route(publication.topic);
         self.deliver_here(publication, &route);
         self.pressure = false;
         if let Some(entry) = self.outbox.entry(number) {
             entry.left = Some(Left {
+                stamp: publication.stamp,
                 shards: route.shards.iter().copied().collect(),
                 retain: publication.retain,
             });

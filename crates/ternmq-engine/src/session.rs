@@ -54,6 +54,8 @@ pub struct Membership {
     pub filter: Box<str>,
     /// The shard where the group lives.
     pub home: ShardId,
+    /// Never given twice by a shard: what was handed to an earlier membership is told by it.
+    pub number: u64,
 }
 
 /// The message that is published when the connection is lost.

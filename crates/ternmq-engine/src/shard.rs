@@ -366,7 +366,7 @@ impl Shard {
                 self.write_unsuback(connection, packet_id, &codes);
             }
             Then::Joined { shard, waiter } => {
-                self.lanes.reply(shard, &Envelope::InterestDone { waiter });
+                self.lanes.reply(shard, &Envelope::JoinDone { waiter });
             }
         }
     }

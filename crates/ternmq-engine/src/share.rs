@@ -17,7 +17,7 @@ use crate::interest::Level;
 use crate::message::{MESSAGE_OVERHEAD_BYTES, Message, Publication};
 use crate::node::envelope::{Envelope, Join};
 use crate::placement::{ShardId, partition_of_group, shard_of};
-use crate::session::{Identifiers, Membership, Ticket};
+use crate::session::{Membership, Ticket};
 use crate::settings::{Hasher, Overflow};
 use crate::shard::{Shard, Then, Waiter};
 use crate::slab::{Key, Slab};
@@ -58,6 +58,7 @@ struct Group {
 struct Member {
     shard: ShardId,
     session: Key,
+    membership: u64,
     options: SubscriptionOptions,
     identifier: u32,
     durable: bool,
@@ -73,6 +74,15 @@ struct Loan {
     session: Key,
 }
 
+/// How a session wants to be a member.
+#[derive(Debug, Clone, Copy)]
+pub struct JoinWish {
+    pub options: SubscriptionOptions,
+    pub identifier: u32,
+    pub durable: bool,
+    pub waiter: Key,
+}
+
 /// Something to be told to a group's home.
 #[derive(Debug)]
 enum Errand {
@@ -81,12 +91,12 @@ enum Errand {
         share: Box<str>,
         filter: Box<str>,
         member: Key,
+        membership: u64,
         identifier: u32,
         options: SubscriptionOptions,
         durable: bool,
     },
     Leave {
-        waiter: Option<Key>,
         share: Box<str>,
         filter: Box<str>,
         member: Key,
@@ -108,19 +118,27 @@ enum Errand {
 impl Errand {
     fn envelope(&self) -> Envelope<'_> {
         match self {
-            Errand::Join { waiter, share, filter, member, identifier, options, durable } => {
-                Envelope::Join(Join {
-                    waiter: *waiter,
-                    share,
-                    filter,
-                    member: *member,
-                    identifier: *identifier,
-                    options: *options,
-                    durable: *durable,
-                })
-            }
-            Errand::Leave { waiter, share, filter, member } => {
-                Envelope::Leave { waiter: *waiter, share, filter, member: *member }
+            Errand::Join {
+                waiter,
+                share,
+                filter,
+                member,
+                membership,
+                identifier,
+                options,
+                durable,
+            } => Envelope::Join(Join {
+                waiter: *waiter,
+                share,
+                filter,
+                member: *member,
+                membership: *membership,
+                identifier: *identifier,
+                options: *options,
+                durable: *durable,
+            }),
+            Errand::Leave { share, filter, member } => {
+                Envelope::Leave { share, filter, member: *member }
             }
             Errand::Presence { share, filter, member, online, durable } => {
                 let (member, online, durable) = (*member, *online, *durable);
@@ -168,26 +186,23 @@ impl Shares {
         self.groups.iter().map(|(_, group)| group.loans.len()).sum()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of one errand")]
-    pub fn ask_join(
-        &mut self,
-        home: ShardId,
-        share: &str,
-        filter: &str,
-        member: Key,
-        options: SubscriptionOptions,
-        identifier: u32,
-        durable: bool,
-        waiter: Key,
-    ) {
-        let (share, filter) = (share.into(), filter.into());
-        let errand = Errand::Join { waiter, share, filter, member, identifier, options, durable };
-        self.tell(home, errand);
+    pub fn ask_join(&mut self, membership: &Membership, member: Key, wish: JoinWish) {
+        let errand = Errand::Join {
+            waiter: wish.waiter,
+            share: membership.share.clone(),
+            filter: membership.filter.clone(),
+            member,
+            membership: membership.number,
+            identifier: wish.identifier,
+            options: wish.options,
+            durable: wish.durable,
+        };
+        self.tell(membership.home, errand);
     }
 
-    pub fn ask_leave(&mut self, membership: &Membership, member: Key, waiter: Option<Key>) {
+    pub fn ask_leave(&mut self, membership: &Membership, member: Key) {
         let (share, filter) = (membership.share.clone(), membership.filter.clone());
-        self.tell(membership.home, Errand::Leave { waiter, share, filter, member });
+        self.tell(membership.home, Errand::Leave { share, filter, member });
     }
 
     fn tell(&mut self, home: ShardId, errand: Errand) {
@@ -309,7 +324,7 @@ impl Shard {
             self.settle_ticket(item.ticket, returned);
         }
         for membership in &memberships {
-            self.shares.ask_leave(membership, key, None);
+            self.shares.ask_leave(membership, key);
         }
     }
 
@@ -332,23 +347,22 @@ impl Shard {
         }
     }
 
-    /// The home of a group hands us a message for one of our sessions.
+    /// The home of a group hands us a message for one of our sessions, which may have gone or left
+    /// the group since.
     pub fn on_share_deliver(
         &mut self,
         member: Key,
-        qos: Qos,
-        identifier: u32,
-        ticket: Option<Ticket>,
+        membership: u64,
+        terms: Terms,
         publication: &Publication<'_>,
-        retain: bool,
     ) {
-        let online = self.sessions.get(member).is_some_and(|it| it.connection.is_some());
-        if !online {
-            return self.settle_ticket(ticket, true);
+        let takes = self.sessions.get(member).is_some_and(|session| {
+            session.connection.is_some()
+                && session.memberships.iter().any(|it| it.number == membership)
+        });
+        if !takes {
+            return self.settle_ticket(terms.ticket, true);
         }
-        let identifier = std::iter::once(identifier).filter(|it| *it != 0);
-        let identifiers = Identifiers::collect(identifier);
-        let terms = Terms { qos, retain, identifiers, ticket };
         self.hand(member, terms, &mut Parcel::new(*publication));
         self.pressure = false;
     }
@@ -360,6 +374,7 @@ impl Shard {
         let member = Member {
             shard: from,
             session: join.member,
+            membership: join.membership,
             options: join.options,
             identifier: join.identifier,
             durable: join.durable,
@@ -396,21 +411,7 @@ impl Shard {
         }
     }
 
-    /// A member leaves; whoever waits for that is told that it gets nothing more.
-    pub fn on_leave(
-        &mut self,
-        from: ShardId,
-        waiter: Option<Key>,
-        (share, filter): (&str, &str),
-        member: Key,
-    ) {
-        self.remove_member(from, (share, filter), member);
-        if let Some(waiter) = waiter {
-            self.lanes.reply(from, &Envelope::InterestDone { waiter });
-        }
-    }
-
-    fn remove_member(&mut self, from: ShardId, (share, filter): (&str, &str), member: Key) {
+    pub fn on_leave(&mut self, from: ShardId, share: &str, filter: &str, member: Key) {
         let Some((key, group)) = self.shares.group(share, filter) else { return };
         group.members.retain(|it| !(it.shard == from && it.session == member));
         group.turn = 0;
@@ -542,9 +543,11 @@ impl Shard {
             }
             let member = &group.members[index];
             let (shard, session, identifier) = (member.shard, member.session, member.identifier);
+            let membership = member.membership;
             let retain = member.options.retain_as_published && view.retain;
             let deliver = Envelope::ShareDeliver {
                 member: session,
+                membership,
                 group: key,
                 number,
                 qos,

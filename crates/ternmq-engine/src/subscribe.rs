@@ -1,6 +1,5 @@
 //! SUBSCRIBE and UNSUBSCRIBE. A SUBACK leaves when the session's change is durable and every shard
-//! has acknowledged the new interest: a message published after it cannot be missed. An UNSUBACK
-//! leaves when nothing published after it can come.
+//! has acknowledged the new interest: a message published after it cannot be missed.
 
 use ternmq_proto::packet::SubscriptionOptions;
 use ternmq_proto::packet::{RetainHandling, Suback, Subscribe, Unsuback, Unsubscribe};
@@ -14,6 +13,7 @@ use crate::opening::Opening;
 use crate::placement::ShardId;
 use crate::session::Membership;
 use crate::shard::{Fault, Flow, Held, Shard, Then, Waiter};
+use crate::share::JoinWish;
 use crate::slab::Key;
 
 /// One filter of a SUBSCRIBE packet.
@@ -88,16 +88,12 @@ impl Shard {
         if !self.shares.has_room() {
             return Ok(Flow::Blocked);
         }
-        let packet_id = packet.packet_id;
-        let durable = self.sessions.get(session_key).is_some_and(|it| it.is_durable());
-        let then = Then::Unsuback { connection: key, packet_id, codes: Vec::new() };
-        let waiter = self.waiters.insert(Waiter { waits: 1 + u32::from(durable), then });
         let mut codes = Vec::with_capacity(packet.len());
         for text in packet.filters() {
             let existed = match parse_subscription(text) {
                 Err(_) => false,
                 Ok((Some(share), filter)) => {
-                    self.leave(session_key, share.as_str(), filter.as_str(), waiter)
+                    self.leave(session_key, share.as_str(), filter.as_str())
                 }
                 Ok((None, filter)) => self.unsubscribe(session_key, filter.as_str()),
             };
@@ -105,16 +101,15 @@ impl Shard {
                 if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted };
             codes.push(code.byte());
         }
-        if let Some(waiter) = self.waiters.get_mut(waiter)
-            && let Then::Unsuback { codes: known, .. } = &mut waiter.then
-        {
-            *known = codes;
-        }
-        if durable {
+        let packet_id = packet.packet_id;
+        if self.sessions.get(session_key).is_some_and(|session| session.is_durable()) {
+            let then = Then::Unsuback { connection: key, packet_id, codes };
+            let waiter = self.waiters.insert(Waiter { waits: 1, then });
             self.stage();
             self.hold(Held::Waiter(waiter));
+        } else {
+            self.write_unsuback(key, packet_id, &codes);
         }
-        self.settle_waiter(waiter);
         Ok(Flow::Done)
     }
 
@@ -159,7 +154,8 @@ impl Shard {
         let (node, is_new) = self.interest.subscribe(wish.filter, entry);
         let opening = retained.then(|| {
             let owners = self.retained_owners(wish.filter);
-            self.openings.insert(Opening::new(session_key, node, wish.filter, entry, owners))
+            let own = self.own_mark();
+            self.open(Opening::new(session_key, node, wish.filter, entry, owners, own))
         });
         if opening.is_some() {
             self.interest.update(node, index, |it| it.opening = opening);
@@ -197,36 +193,27 @@ impl Shard {
     /// Joins a shared group, wherever it lives.
     fn join(&mut self, session_key: Key, share: &str, wish: Wish<'_>, waiter: Key) {
         let home = self.shares.home_of(share, wish.filter);
+        let number = self.stamp().number;
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         let durable = session.is_durable();
-        let known =
-            session.memberships.iter().any(|it| *it.share == *share && *it.filter == *wish.filter);
-        if !known {
-            session.memberships.push(Membership {
-                share: share.into(),
-                filter: wish.filter.into(),
-                home,
-            });
+        let is_known = |it: &&Membership| *it.share == *share && *it.filter == *wish.filter;
+        let known = session.memberships.iter().find(is_known).cloned();
+        let membership = known.unwrap_or_else(|| {
+            let (share, filter) = (share.into(), wish.filter.into());
+            let membership = Membership { share, filter, home, number };
+            session.memberships.push(membership.clone());
             self.stats.subscriptions += 1;
-        }
+            membership
+        });
         if let Some(waiter) = self.waiters.get_mut(waiter) {
             waiter.waits += 1;
         }
-        self.shares.ask_join(
-            home,
-            share,
-            wish.filter,
-            session_key,
-            wish.options,
-            wish.identifier,
-            durable,
-            waiter,
-        );
+        let Wish { options, identifier, .. } = wish;
+        let wish = JoinWish { options, identifier, durable, waiter };
+        self.shares.ask_join(&membership, session_key, wish);
     }
 
-    /// Leaves a shared group; `waiter` waits until its home gives this session nothing more
-    /// (MQTT-3.10.4-1).
-    fn leave(&mut self, session_key: Key, share: &str, filter: &str, waiter: Key) -> bool {
+    fn leave(&mut self, session_key: Key, share: &str, filter: &str) -> bool {
         let Some(session) = self.sessions.get_mut(session_key) else { return false };
         let index =
             session.memberships.iter().position(|it| *it.share == *share && *it.filter == *filter);
@@ -234,10 +221,7 @@ impl Shard {
         let membership = session.memberships.swap_remove(index);
         self.stats.subscriptions -= 1;
         self.return_unsent(session_key);
-        if let Some(waiter) = self.waiters.get_mut(waiter) {
-            waiter.waits += 1;
-        }
-        self.shares.ask_leave(&membership, session_key, Some(waiter));
+        self.shares.ask_leave(&membership, session_key);
         true
     }
 
@@ -271,18 +255,8 @@ impl Shard {
     /// Another shard wants the messages of a filter, or no longer.
     pub fn on_interest(&mut self, from: ShardId, waiter: Option<Key>, filter: &str, level: Level) {
         self.interest.announced(filter, from, level);
-        let Some(waiter) = waiter else { return };
-        // The subscriber will ask the owners of retained messages next. What we have handed to
-        // them before has to be there by then, or it would reach the subscriber neither way.
-        let sent = self.lanes.retains_sent();
-        self.openings.defer_answer(from, waiter, sent);
-        self.release_interest_answers();
-    }
-
-    /// Answers announcements whose retained messages have all been kept.
-    pub fn release_interest_answers(&mut self) {
-        while let Some((shard, waiter)) = self.openings.next_answer(&self.lanes) {
-            self.lanes.reply(shard, &Envelope::InterestDone { waiter });
+        if let Some(waiter) = waiter {
+            self.owe_answer(from, waiter);
         }
     }
 

@@ -44,12 +44,8 @@ pub enum Envelope<'a> {
         filter: &'a str,
         after: &'a str,
     },
-    Fence {
-        opening: Key,
-    },
     Join(Join<'a>),
     Leave {
-        waiter: Option<Key>,
         share: &'a str,
         filter: &'a str,
         member: Key,
@@ -63,6 +59,7 @@ pub enum Envelope<'a> {
     },
     ShareDeliver {
         member: Key,
+        membership: u64,
         group: Key,
         number: u64,
         qos: Qos,
@@ -86,6 +83,8 @@ pub enum Envelope<'a> {
     },
     InterestDone {
         waiter: Key,
+        stamp: u64,
+        sent: u64,
     },
     RetainedItem {
         opening: Key,
@@ -96,9 +95,9 @@ pub enum Envelope<'a> {
         more: bool,
         last: &'a str,
     },
-    FenceDone {
-        opening: Key,
-        sent: u64,
+    /// The home of a shared group has taken a member.
+    JoinDone {
+        waiter: Key,
     },
     Pressure {
         connection: Key,
@@ -112,6 +111,8 @@ pub struct Join<'a> {
     pub share: &'a str,
     pub filter: &'a str,
     pub member: Key,
+    /// Names the membership on the member's shard.
+    pub membership: u64,
     pub identifier: u32,
     pub options: SubscriptionOptions,
     pub durable: bool,
@@ -121,7 +122,6 @@ const PUBLISH: u8 = 1;
 const RETAIN: u8 = 2;
 const INTEREST: u8 = 3;
 const RETAINED_QUERY: u8 = 4;
-const FENCE: u8 = 5;
 const JOIN: u8 = 6;
 const LEAVE: u8 = 7;
 const PRESENCE: u8 = 8;
@@ -132,7 +132,7 @@ const RECEIPT: u8 = 12;
 const INTEREST_DONE: u8 = 13;
 const RETAINED_ITEM: u8 = 14;
 const RETAINED_PAGE: u8 = 15;
-const FENCE_DONE: u8 = 16;
+const JOIN_DONE: u8 = 5;
 const PRESSURE: u8 = 17;
 
 impl<'a> Envelope<'a> {
@@ -160,14 +160,9 @@ impl<'a> Envelope<'a> {
                 put_text(bag, filter);
                 put_text(bag, after);
             }
-            Envelope::Fence { opening } => {
-                bag.push(FENCE);
-                put_key(bag, opening);
-            }
             Envelope::Join(join) => put_join(bag, &join),
-            Envelope::Leave { waiter, share, filter, member } => {
-                bag.extend_from_slice(&[LEAVE, u8::from(waiter.is_some())]);
-                put_key(bag, waiter.unwrap_or(Key { index: 0, generation: 0 }));
+            Envelope::Leave { share, filter, member } => {
+                bag.push(LEAVE);
                 put_member(bag, share, filter, member);
             }
             Envelope::Presence { share, filter, member, online, durable } => {
@@ -176,6 +171,7 @@ impl<'a> Envelope<'a> {
             }
             Envelope::ShareDeliver {
                 member,
+                membership,
                 group,
                 number,
                 qos,
@@ -185,6 +181,7 @@ impl<'a> Envelope<'a> {
             } => {
                 bag.extend_from_slice(&[SHARE_DELIVER, qos.bits(), u8::from(retain)]);
                 put_key(bag, member);
+                put_u64(bag, membership);
                 put_key(bag, group);
                 put_u64(bag, number);
                 put_u32(bag, identifier);
@@ -203,9 +200,11 @@ impl<'a> Envelope<'a> {
                 bag.extend_from_slice(&[RECEIPT, code.byte(), u8::from(retained)]);
                 put_sender(bag, sender);
             }
-            Envelope::InterestDone { waiter } => {
+            Envelope::InterestDone { waiter, stamp, sent } => {
                 bag.push(INTEREST_DONE);
                 put_key(bag, waiter);
+                put_u64(bag, stamp);
+                put_u64(bag, sent);
             }
             Envelope::RetainedItem { opening, publication } => {
                 bag.push(RETAINED_ITEM);
@@ -217,10 +216,9 @@ impl<'a> Envelope<'a> {
                 put_key(bag, opening);
                 put_text(bag, last);
             }
-            Envelope::FenceDone { opening, sent } => {
-                bag.push(FENCE_DONE);
-                put_key(bag, opening);
-                put_u64(bag, sent);
+            Envelope::JoinDone { waiter } => {
+                bag.push(JOIN_DONE);
+                put_key(bag, waiter);
             }
             Envelope::Pressure { connection } => {
                 bag.push(PRESSURE);
@@ -247,14 +245,12 @@ impl<'a> Envelope<'a> {
                 filter: take_text(bag),
                 after: take_text(bag),
             },
-            FENCE => Envelope::Fence { opening: take_key(bag) },
             JOIN => Envelope::Join(take_join(bag)),
-            LEAVE => {
-                let waits = take_u8(bag) != 0;
-                let waiter = take_key(bag);
-                let (share, filter, member) = (take_text(bag), take_text(bag), take_key(bag));
-                Envelope::Leave { waiter: waits.then_some(waiter), share, filter, member }
-            }
+            LEAVE => Envelope::Leave {
+                share: take_text(bag),
+                filter: take_text(bag),
+                member: take_key(bag),
+            },
             PRESENCE => {
                 let (online, durable) = (take_u8(bag) != 0, take_u8(bag) != 0);
                 let (share, filter, member) = (take_text(bag), take_text(bag), take_key(bag));
@@ -271,7 +267,11 @@ impl<'a> Envelope<'a> {
                 let retained = take_u8(bag) != 0;
                 Envelope::Receipt { sender: take_sender(bag), code, retained }
             }
-            INTEREST_DONE => Envelope::InterestDone { waiter: take_key(bag) },
+            INTEREST_DONE => Envelope::InterestDone {
+                waiter: take_key(bag),
+                stamp: take_u64(bag),
+                sent: take_u64(bag),
+            },
             RETAINED_ITEM => Envelope::RetainedItem {
                 opening: take_key(bag),
                 publication: take_publication(bag),
@@ -280,7 +280,7 @@ impl<'a> Envelope<'a> {
                 let more = take_u8(bag) != 0;
                 Envelope::RetainedPage { opening: take_key(bag), more, last: take_text(bag) }
             }
-            FENCE_DONE => Envelope::FenceDone { opening: take_key(bag), sent: take_u64(bag) },
+            JOIN_DONE => Envelope::JoinDone { waiter: take_key(bag) },
             PRESSURE => Envelope::Pressure { connection: take_key(bag) },
             tag => panic!("no envelope has tag {tag}: shards of one process disagree"),
         })
@@ -315,6 +315,7 @@ fn put_join(bag: &mut Vec<u8>, join: &Join<'_>) {
     bag.extend_from_slice(&[JOIN, join.options.byte(), u8::from(join.durable)]);
     put_key(bag, join.waiter);
     put_u32(bag, join.identifier);
+    put_u64(bag, join.membership);
     put_member(bag, join.share, join.filter, join.member);
 }
 
@@ -437,9 +438,9 @@ fn take_join<'a>(bag: &mut &'a [u8]) -> Join<'a> {
         .expect("they were options when they were put in");
     let durable = take_u8(bag) != 0;
     let waiter = take_key(bag);
-    let identifier = take_u32(bag);
+    let (identifier, membership) = (take_u32(bag), take_u64(bag));
     let (share, filter, member) = (take_text(bag), take_text(bag), take_key(bag));
-    Join { waiter, share, filter, member, identifier, options, durable }
+    Join { waiter, share, filter, member, membership, identifier, options, durable }
 }
 
 fn take_share_deliver<'a>(bag: &mut &'a [u8]) -> Envelope<'a> {
@@ -447,6 +448,7 @@ fn take_share_deliver<'a>(bag: &mut &'a [u8]) -> Envelope<'a> {
     let retain = take_u8(bag) != 0;
     Envelope::ShareDeliver {
         member: take_key(bag),
+        membership: take_u64(bag),
         group: take_key(bag),
         number: take_u64(bag),
         identifier: take_u32(bag),
