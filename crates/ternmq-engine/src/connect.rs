@@ -100,11 +100,11 @@ impl Shard {
         if let Some(seconds) = disconnect.properties.session_expiry_interval() {
             self.change_expiry(session, seconds)?;
         }
-        if disconnect.code != ReasonCode::DisconnectWithWill
+        // MQTT-3.14.4-3: only a normal disconnection takes the will away.
+        if disconnect.code == ReasonCode::Success
             && !planted::is(Bug::WillAfterDisconnect)
             && let Some(session) = self.sessions.get_mut(session)
         {
-            // MQTT-3.14.4-3.
             session.will = None;
         }
         self.lose(key, None);

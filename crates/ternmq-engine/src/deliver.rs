@@ -182,7 +182,7 @@ impl Shard {
         if session.connection != Some(connection) {
             return;
         }
-        let found = session.inflight.find(packet_id).and_then(|kept| kept.clone());
+        let found = session.inflight.message(packet_id).and_then(|kept| kept.clone());
         let Some(item) = found else { return };
         let head = PublishHead {
             dup: false,

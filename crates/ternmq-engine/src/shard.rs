@@ -251,7 +251,8 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let version = connection.version();
         let last = match kind {
-            PacketKind::Puback | PacketKind::Pubcomp => true,
+            PacketKind::Puback => true,
+            PacketKind::Pubcomp => !code.is_error(),
             PacketKind::Pubrec => code.is_error(),
             _ => false,
         };

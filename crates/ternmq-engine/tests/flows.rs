@@ -246,6 +246,9 @@ fn a_will_follows_a_lost_connection_and_not_a_disconnect() {
         let third = world.connect("third", Version::V5, true, 0, now, &[]);
         world.disconnect(third, ReasonCode::DisconnectWithWill);
         assert_eq!(world.seen(reader), ["PUBLISH q1 #2 will gone"]);
+        let failing = world.connect("failing", Version::V5, true, 0, now, &[]);
+        world.disconnect(failing, ReasonCode::UnspecifiedError);
+        assert_eq!(world.seen(reader), ["PUBLISH q1 #3 will gone"]);
         let mut delay = ternmq_proto::PropertyBuf::new();
         delay.push(Property::WillDelayInterval(10));
         let later = Some(will(delay.as_properties()));
@@ -254,7 +257,7 @@ fn a_will_follows_a_lost_connection_and_not_a_disconnect() {
         world.pass(9);
         assert!(world.seen(reader).is_empty());
         world.pass(2);
-        assert_eq!(world.seen(reader), ["PUBLISH q1 #3 will gone"]);
+        assert_eq!(world.seen(reader), ["PUBLISH q1 #4 will gone"]);
         let fifth = world.connect("fifth", Version::V5, true, 60, later, &[]);
         world.cut(fifth);
         world.pass(5);
@@ -578,4 +581,20 @@ fn a_consumer_that_does_not_read_costs_its_publisher_a_quarter_of_a_second() {
     world.settle();
     assert_eq!(world.seen(reader).len() as u64, 200 - dropped);
     assert_eq!(world.nodes[0].stats().slow_consumers, 0);
+}
+
+#[test]
+fn a_release_of_an_earlier_connection_makes_room_for_a_publish() {
+    let mut world = World::with(Settings { receive_maximum: 1, ..Settings::default() });
+    let first = world.client("writer", 100);
+    let old = world.publish(first, "t", "x", 2);
+    world.cut(first);
+    let writer = world.connect("writer", Version::V5, false, 100, None, &[]);
+    world.seen(writer);
+    world.ack(writer, Packet::Pubrel, old);
+    for expected in ["PUBREC #1 0x10", "PUBREC #2 0x10"] {
+        // Identifiers of this connection begin anew.
+        world.publish(writer, "t", "x", 2);
+        assert_eq!(world.seen(writer).last().unwrap(), expected);
+    }
 }

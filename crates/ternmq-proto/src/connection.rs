@@ -43,8 +43,9 @@ pub struct Terms {
 pub struct Connection {
     side: Side,
     version: Version,
-    /// QoS > 0 PUBLISH packets received and not yet answered for good.
-    unanswered: u16,
+    /// QoS > 0 PUBLISH packets received and not yet answered for good. Below zero after PUBCOMP for
+    /// identifiers of an earlier connection: section 4.9 lets the peer count these as room.
+    unanswered: i32,
     receive_maximum: u16,
     receive_bytes_max: u32,
     send_bytes_max: u32,
@@ -134,17 +135,17 @@ impl Connection {
         if qos == Qos::AtMostOnce {
             return Ok(());
         }
-        if self.unanswered >= self.receive_maximum && !planted::is(Bug::IgnoreReceiveMaximum) {
+        if self.unanswered >= i32::from(self.receive_maximum)
+            && !planted::is(Bug::IgnoreReceiveMaximum)
+        {
             return Err(Error::PeerMisbehaved(Violation::ReceiveMaximumExceeded));
         }
         self.unanswered = self.unanswered.saturating_add(1);
         Ok(())
     }
 
-    /// A PUBACK, a PUBCOMP or a refusing PUBREC was sent.
+    /// A PUBACK, a refusing PUBREC or the PUBCOMP of an identifier that was held was sent.
     pub fn answered(&mut self) {
-        // A PUBREL may release an identifier that an earlier connection took: that one was never
-        // counted here.
         self.unanswered = self.unanswered.saturating_sub(1);
     }
 

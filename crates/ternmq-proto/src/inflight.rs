@@ -257,14 +257,6 @@ impl<M> Inflight<M> {
         None
     }
 
-    /// The message that an identifier stands for, until the peer has it.
-    pub fn find(&self, packet_id: PacketId) -> Option<&M> {
-        match self.slots.get(steps(self.front, packet_id))? {
-            Slot::AwaitPuback(message) | Slot::AwaitPubrec(message) => Some(message),
-            Slot::Free | Slot::AwaitPubcomp { .. } | Slot::Request => None,
-        }
-    }
-
     /// Whether something has to be sent again before anything new.
     pub fn is_resending(&self) -> bool {
         self.resend.is_some()
