@@ -1,14 +1,17 @@
 """The attack: 1,000 broken connections must not slow a well-behaved client nor eat the memory.
 
-The latency of a client is measured in turns without and with the attack, so that a noisy machine
-disturbs both. The short form runs by default; `--attack full` is the one whose figures count.
+The latency of a client is measured in turns without and with the attack. Seconds in which other
+programs keep the machine busy tell nothing about the broker: they are left out, and the long form
+goes on until enough quiet ones have been seen. The short form runs by default; `--attack full` is
+the one whose figures count.
 """
 
 import json
+import os
 import socket
-import statistics
 import struct
 import time
+from dataclasses import dataclass
 
 import pytest
 
@@ -20,9 +23,12 @@ KIB = 1024
 MOST_FOR_EACH = 16 * KIB
 # What an allocator may keep for good, whatever the number of connections.
 SLACK = 2048 * KIB
-FULL = {"rounds": 3, "calm": 20, "attack": 60, "factor": 1.5}
+# Share of the machine that other programs may use in a second that counts.
+QUIET = 0.05
+# `quiet`: seconds that must count, of each kind.
+FULL = {"rounds": 3, "rounds_max": 8, "calm": 20, "attack": 60, "quiet": 30, "factor": 1.5}
 # Seconds of a p99 are too few to judge by a factor on a shared machine: only a gross fault fails.
-SHORT = {"rounds": 3, "calm": 2, "attack": 4, "factor": 5}
+SHORT = {"rounds": 3, "rounds_max": 3, "calm": 2, "attack": 4, "quiet": 0, "factor": 5}
 
 
 @pytest.fixture
@@ -65,15 +71,42 @@ class Teller:
         return json.loads(self.line(seconds))
 
 
+@dataclass
+class Latency:
+    """What the probe measured, second by second."""
+
+    windows: list
+
+    def quiet(self):
+        """Without the seconds in which the machine was busy with something else."""
+        return Latency([it for it in self.windows if it["others"] <= QUIET])
+
+    def at(self, share):
+        took = sorted(it for window in self.windows for it in window["took"])
+        return took[min(len(took) - 1, int(len(took) * share))] if took else 0
+
+    def row(self):
+        count = sum(len(it["took"]) for it in self.windows)
+        return len(self.windows), f"{count:,}", self.at(0.5), self.at(0.99), self.at(1)
+
+
+@dataclass
+class Round:
+    calm: Latency
+    attacked: Latency
+    load: dict
+    peak: int
+
+
 def one_round(target, probe, flood, plan):
-    """Calm, attack, and the memory after it."""
-    probe.ask(f"measure {plan['calm']}")
-    calm = probe.answer(plan["calm"] + 30)
-    before = target.rss()
+    """Calm, then attack; and the most memory on the way."""
+    pids = f"{target.pid} {flood.program.process.pid} {os.getpid()}"
+    probe.ask(f"measure {plan['calm']} {pids}")
+    calm = Latency(probe.answer(plan["calm"] + 30))
     flood.ask(f"attack {plan['attack']}")
     flood.line(30)
-    probe.ask(f"measure {plan['attack'] - 2}")
-    peak = before
+    probe.ask(f"measure {plan['attack'] - 2} {pids}")
+    peak = 0
 
     def over():
         nonlocal peak
@@ -81,9 +114,18 @@ def one_round(target, probe, flood, plan):
         return len(flood.program.lines) > flood.read or flood.program.ended
 
     wait_until(over, "the end of the attack", plan["attack"] + 30, every=0.05)
-    load = flood.answer(5)
-    attacked = probe.answer(30)
-    return {"calm": calm, "attacked": attacked, "load": load, "before": before, "peak": peak}
+    return Round(calm, Latency(probe.answer(30)), flood.answer(5), peak)
+
+
+def all_rounds(target, probe, flood, plan):
+    """As many rounds as it takes to see enough quiet seconds; all latencies of a kind together."""
+    rounds = []
+    while True:
+        rounds.append(one_round(target, probe, flood, plan))
+        kinds = [Latency([it for one in rounds for it in getattr(one, kind).windows]) for kind in ("calm", "attacked")]
+        enough = all(len(it.quiet().windows) >= max(1, plan["quiet"]) for it in kinds)
+        if len(rounds) >= (plan["rounds"] if enough else plan["rounds_max"]):
+            return rounds, *kinds, enough
 
 
 def seconds_until_back(target, start):
@@ -99,23 +141,27 @@ def run(plan, target, probe, flood, table):
     probe.ask("measure 1")
     probe.answer(30)
     start = target.rss()
-    rounds = [one_round(target, probe, flood, plan) for _ in range(plan["rounds"])]
+    rounds, calm, attacked, enough = all_rounds(target, probe, flood, plan)
     back = seconds_until_back(target, start)
     after = target.rss()
 
-    rows = []
-    for i, it in enumerate(rounds, 1):
-        rows.append((f"round {i}, calm", it["calm"]["count"], it["calm"]["p50"], it["calm"]["p99"], it["calm"]["max"], "-", "-"))
-        rows.append((f"round {i}, attack", it["attacked"]["count"], it["attacked"]["p50"], it["attacked"]["p99"],
-                     it["attacked"]["max"], it["load"]["opened"], f"{(it['peak'] - start) / CONNECTIONS / KIB:.1f}"))
-    factor = statistics.median(it["attacked"]["p99"] for it in rounds) / statistics.median(it["calm"]["p99"] for it in rounds)
-    title = (f"attack by {CONNECTIONS:,} connections for {plan['attack']} s: p99 grows by a factor of {factor:.2f}; memory "
-             f"{start // KIB:,} KiB before, {after // KIB:,} KiB {back:.1f} s after")
-    table(title, ["", "messages", "p50 ms", "p99 ms", "max ms", "connections opened", "KiB for each"], rows)
+    if enough:
+        calm_counts, attacked_counts = calm.quiet(), attacked.quiet()
+    else:
+        calm_counts, attacked_counts = calm, attacked
+    factor = attacked_counts.at(0.99) / calm_counts.at(0.99)
+    title = (f"attack by {CONNECTIONS:,} connections for {len(rounds)} x {plan['attack']} s: "
+             f"p99 grows by a factor of {factor:.2f}")
+    table(title, ["", "seconds that count", "messages", "p50 ms", "p99 ms", "max ms"],
+          [("calm", *calm_counts.row()), ("attacked", *attacked_counts.row())])
+    peak = max(it.peak for it in rounds)
+    table("memory in the attack", ["opened", "before, KiB", "most, KiB", "for each, KiB", "after, KiB", "back after, s"],
+          [(f"{sum(it.load['opened'] for it in rounds):,}", f"{start // KIB:,}", f"{peak // KIB:,}",
+            f"{(peak - start) / CONNECTIONS / KIB:.2f}", f"{after // KIB:,}", f"{back:.1f}")])
 
-    assert all(it["load"]["opened"] >= CONNECTIONS for it in rounds), rounds
-    peak = max(it["peak"] for it in rounds)
+    assert all(it.load["opened"] >= CONNECTIONS for it in rounds), [it.load for it in rounds]
     assert peak - start <= CONNECTIONS * MOST_FOR_EACH, f"{(peak - start) // CONNECTIONS} bytes for each connection"
+    assert enough or not plan["quiet"], "other programs kept the machine too busy to measure"
     assert factor <= plan["factor"], f"p99 grew by a factor of {factor:.2f}"
 
 
@@ -124,7 +170,7 @@ def test_attack_short(target, probe, flood, table):
 
 
 @pytest.mark.full_attack
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_attack_full(target, probe, flood, table):
     run(FULL, target, probe, flood, table)
 

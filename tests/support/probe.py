@@ -2,9 +2,10 @@
 
     python -m tests.support.probe HOST PORT
 
-prints `ready` when it has subscribed. For each line `measure SECONDS` on standard input it sends a
-message every 2 ms, one at a time, and prints the latencies as JSON, in milliseconds:
-{"count": ..., "p50": ..., "p99": ..., "max": ...}. Plain blocking sockets, for low jitter.
+prints `ready` when it has subscribed. For each line `measure SECONDS PID...` on standard input it
+sends a message every 2 ms, one at a time, and prints a JSON list with an entry for each second:
+{"took": latencies in milliseconds, "others": share of the machine that other processes than itself
+and PID... have used}. Plain blocking sockets, for low jitter.
 """
 
 import gc
@@ -61,28 +62,50 @@ class Probe:
             raise SystemExit("the probe got another message than it sent")
         return took
 
-    def measure(self, seconds):
-        took, begin = [], time.perf_counter()
+    def measure(self, seconds, pids):
+        usage, windows = Usage([os.getpid(), *pids]), []
         gc.disable()
-        while time.perf_counter() - begin < seconds:
-            took.append(self.once())
-            time.sleep(INTERVAL)  # the pace of the load, not a wait for something
+        for _ in range(seconds):
+            took, end = [], time.perf_counter() + 1
+            while time.perf_counter() < end:
+                took.append(round(self.once() * 1000, 3))
+                time.sleep(INTERVAL)  # the pace of the load, not a wait for something
+            windows.append({"took": took, "others": usage.of_others()})
         gc.enable()
-        took.sort()
+        return windows
 
-        def at(share):
-            return round(took[min(len(took) - 1, int(len(took) * share))] * 1000, 3)
 
-        return {"count": len(took), "p50": at(0.5), "p99": at(0.99), "max": at(1)}
+class Usage:
+    """How busy others keep the processors, from one question to the next."""
+
+    def __init__(self, pids):
+        self.files = [f"/proc/{it}/stat" for it in pids]
+        self.before = self._read()
+
+    def of_others(self):
+        after = self._read()
+        (busy, ours, total), self.before = (b - a for a, b in zip(self.before, after)), after
+        return round(max(0, busy - ours) / max(1, total), 3)
+
+    def _read(self):
+        """Ticks so far: of everybody, of our processes, and that there were."""
+        with open("/proc/stat") as file:
+            user, nice, system, idle, iowait, _irq, _softirq, steal = map(int, file.readline().split()[1:9])
+        ours = 0
+        for path in self.files:
+            with open(path) as file:
+                ours += sum(map(int, file.read().rsplit(")", 1)[1].split()[11:13]))
+        busy = user + nice + system + steal
+        return busy, ours, busy + idle + iowait
 
 
 def main(host, port):
     probe = Probe(host, port)
     print("ready", flush=True)
     for line in sys.stdin:
-        verb, seconds = line.split()
+        verb, seconds, *pids = line.split()
         assert verb == "measure", line
-        print(json.dumps(probe.measure(float(seconds))), flush=True)
+        print(json.dumps(probe.measure(int(seconds), pids)), flush=True)
 
 
 if __name__ == "__main__":
