@@ -131,6 +131,7 @@ const FIGURES: &[(&str, Figure)] = &[
     ("clients/connected", |it| it.connections),
     ("clients/disconnected", |it| it.sessions.saturating_sub(it.connections)),
     ("messages/received", |it| it.packets_received),
+    ("messages/sent", |it| it.packets_sent),
     ("publish/messages/received", |it| it.publish_received.iter().sum()),
     ("publish/messages/sent", |it| it.publish_sent.iter().sum()),
     ("publish/messages/dropped", |it| it.dropped.iter().sum()),
@@ -144,6 +145,7 @@ const FIGURES: &[(&str, Figure)] = &[
 
 const LOADS: &[(&str, Figure)] = &[
     ("messages/received", |it| it.packets_received),
+    ("messages/sent", |it| it.packets_sent),
     ("publish/received", |it| it.publish_received.iter().sum()),
     ("publish/sent", |it| it.publish_sent.iter().sum()),
     ("publish/dropped", |it| it.dropped.iter().sum()),

@@ -223,6 +223,7 @@ impl Shard {
         }
         let added = connection.output.append(&mut self.pool, expected_bytes, encode);
         self.stats.output_bytes += added as u64;
+        self.stats.packets_sent += 1;
         if !connection.dirty {
             connection.dirty = true;
             self.dirty.push_back(key);

@@ -86,6 +86,8 @@ pub struct Stats {
     pub publish_sent: [u64; 3],
     /// Counter: packets received.
     pub packets_received: u64,
+    /// Counter: packets put into the output of a connection.
+    pub packets_sent: u64,
     /// Counter: bytes received.
     pub bytes_received: u64,
     /// Counter: bytes sent.
