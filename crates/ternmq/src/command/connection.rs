@@ -1,5 +1,6 @@
 //! What `pub` and `sub` do alike: from the options to a connected client, and its end.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use ternmq_client::{
@@ -53,7 +54,10 @@ impl<'a> Connection<'a> {
                 State::Waiting { cause, retry_in } => {
                     is_lost = true;
                     let seconds = retry_in.as_secs_f64();
-                    self.note(format!("{}: {cause}; trying again in {seconds:.1} s", self.server));
+                    self.note(format!(
+                        "{}; trying again in {seconds:.1} s",
+                        self.at_server(&cause)
+                    ));
                 }
                 State::Closed { cause } => {
                     return Failure::run(format!("{}: {cause}", self.server));
@@ -105,7 +109,13 @@ impl<'a> Connection<'a> {
             }
             _ => "",
         };
-        Failure::run(format!("cannot connect to {}: {error}{hint}", self.server))
+        Failure::run(format!("cannot connect to {}{hint}", self.at_server(error)))
+    }
+
+    /// The error behind the server's name, which some errors begin with themselves.
+    fn at_server(&self, error: &impl Display) -> String {
+        let text = error.to_string();
+        if text.starts_with(&self.server) { text } else { format!("{}: {text}", self.server) }
     }
 }
 
