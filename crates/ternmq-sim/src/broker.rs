@@ -11,6 +11,7 @@ use ternmq_engine::{
 use ternmq_proto::packet::Connect;
 use ternmq_proto::{Version, frame};
 
+use crate::check::bounds::Bounds;
 use crate::config::Config;
 use crate::edge::Edge;
 use crate::fault::Fault;
@@ -23,6 +24,8 @@ use crate::wire::{BrokerEnd, Served, Wire};
 
 /// What the wall clock shows when the run begins, in microseconds since 1970.
 const WALL_START: u64 = 1_800_000_000_000_000;
+/// Every so many turns of a shard, its queues are compared with their bounds.
+const BOUNDS_EVERY: u64 = 8;
 /// How long a socket that is to be closed may take to read what is left for it.
 const GRACE: u64 = 1_000_000;
 
@@ -173,6 +176,7 @@ impl Broker {
         for other in posted {
             self.wake(config, other, now);
         }
+        self.check_bounds(config, index, now, wires, record);
         let written = self.write(config, index, now, wires, record);
         self.close(index, now, wires, record);
         self.schedule(config, index, now, wires);
@@ -425,6 +429,32 @@ impl Broker {
             }
         }
         written
+    }
+
+    /// Nothing may be larger than promised; queues are looked at in some of the turns only.
+    fn check_bounds(
+        &self,
+        config: &Config,
+        index: usize,
+        now: u64,
+        wires: &[Wire],
+        record: &mut Record,
+    ) {
+        let shard = &self.shards[index];
+        let bounds = Bounds::of(&config.settings);
+        for number in &shard.wires {
+            let BrokerEnd::Served(served) = &wires[*number].broker else { continue };
+            let waiting = shard.node.output(served.conn).map_or(0, ternmq_engine::Output::len);
+            if waiting > bounds.output_bytes {
+                let client = wires[*number].client;
+                let what = format!("{waiting} bytes wait for {client:?}, allowed: {bounds:?}");
+                record.violated(now, "output-bound", what);
+            }
+        }
+        let is_time = config.may_drop && shard.turns.is_multiple_of(BOUNDS_EVERY);
+        if let Some(what) = is_time.then(|| bounds.exceeded(&shard.node.view())).flatten() {
+            record.violated(now, "queue-bound", what);
+        }
     }
 
     fn close(&mut self, index: usize, now: u64, wires: &mut [Wire], record: &mut Record) {

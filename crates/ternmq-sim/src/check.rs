@@ -2,8 +2,10 @@
 //! history of the run, through [`Facts`], so that each can be shown a wrong one.
 //!
 //! They judge what a subscriber, a publisher and the standard can see; how the broker does it is
-//! not their business, except that [`gate`] knows that there are commits.
+//! not their business, except that [`gate`] knows that there are commits. [`bounds`] is the other
+//! exception: it looks at the nodes while they run.
 
+pub mod bounds;
 pub mod delivery;
 pub mod gate;
 pub mod identifier;

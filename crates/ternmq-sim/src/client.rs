@@ -82,6 +82,8 @@ pub enum Command {
     },
     /// Send something that no client may send.
     Misbehave(u8),
+    /// Send so many PINGREQ, and read none of the answers for a while.
+    Flood(u16),
 }
 
 /// A subscription that the application wants.

@@ -112,6 +112,9 @@ fn settings(rng: &mut Rng, shards: u16, may_drop: bool) -> Settings {
             rng.pick(&[Overflow::DropNewest, Overflow::DropOldest, Overflow::Refuse]);
         settings.output_max_bytes = settings.output_high_bytes + rng.skewed(64, 4_096) as u32;
         settings.slow_consumer_wait_ms = rng.skewed(1, 250) as u32;
+        if rng.chance(250) {
+            settings.memory_bytes_max = rng.skewed(2_048, 65_536);
+        }
     }
     settings
 }
@@ -126,7 +129,7 @@ impl fmt::Display for Config {
              retain={}‰ expiry={}‰ pace={}us ring={} credit={} bags={} packets={} read={} \
              turn={}us commit={}‰/{}us spurious={}‰ partial_write={}‰ path={}+{}us/{}B/ms/{}B \
              receive_maximum={} inflight={} aliases={}/{} outbox={} share_window={} \
-             output={}/{} drop={} queue={}/{}B/{:?} slow={}ms",
+             output={}/{} drop={} queue={}/{}B/{:?} slow={}ms memory={}B",
             self.seed,
             settings.shards,
             self.clients,
@@ -162,6 +165,7 @@ impl fmt::Display for Config {
             settings.queue_bytes_max,
             settings.overflow,
             settings.slow_consumer_wait_ms,
+            settings.memory_bytes_max,
         )
     }
 }

@@ -157,13 +157,14 @@ impl Writer<'_> {
     }
 
     fn command(&mut self, client: ClientNo) -> Command {
-        match self.rng.weighted(&[80, 9, 4, 4, 1]) {
+        match self.rng.weighted(&[800, 90, 40, 40, 10, 1]) {
             0 => self.publish(client),
             1 => self.subscribe(client),
             2 => Command::Unsubscribe(FilterNo(self.rng.index(self.history.filters.len()) as u16)),
             3 => self.disconnect(client),
             _ if self.config.faults == 0 => self.publish(client),
-            _ => Command::Misbehave(self.rng.below(4) as u8),
+            4 => Command::Misbehave(self.rng.below(4) as u8),
+            _ => Command::Flood(self.rng.skewed(50, 40_000) as u16),
         }
     }
 

@@ -37,7 +37,7 @@ fn check_streams(facts: &Facts<'_>, verdict: &mut Verdict) {
         let Some(publisher) = facts.publication(delivered.message).session else { continue };
         let shared = facts.matching(arrival.session, message.topic, true).next().is_some();
         let uncertain = facts.sessions.get(arrival.session).uncertain;
-        if message.is_will || delivered.retain || shared || uncertain {
+        if message.is_will || shared || uncertain {
             continue;
         }
         let stream = Stream {
@@ -64,7 +64,8 @@ fn check_stream(facts: &Facts<'_>, verdict: &mut Verdict, run: Run<'_>) {
         }
         known.push(number);
         let Some(taken) = facts.publication(number).first_in else { continue };
-        if !covers(facts, arrival) {
+        // What was there before a subscription comes when it opens.
+        if arrival.delivered.retain || !covers(facts, arrival) {
             continue;
         }
         let level = arrival.delivered.qos;
@@ -91,10 +92,12 @@ fn covers(facts: &Facts<'_>, arrival: &Arrival) -> bool {
     if publication.times_in > 1 && may_be_lost {
         return false;
     }
+    let Some(taken) = publication.first_in else { return false };
     publication.times_in == 1
         || facts.matching(arrival.session, topic, false).any(|it| {
-            let from = it.covers_from();
-            from.is_some_and(|from| publication.first_in.is_some_and(|taken| from < taken))
+            let lossless = it.versions_between(taken, taken).all(|v| v.granted > Qos::AtMostOnce);
+            let stands = it.unsubscribed.is_none_or(|end| end > taken);
+            lossless && stands && it.covers_from().is_some_and(|from| from < taken)
         })
 }
 

@@ -115,7 +115,7 @@ impl Driven {
                 self.start_at = now + away;
             }
             // The agent cannot be made to.
-            Command::Misbehave(_) => {}
+            Command::Misbehave(_) | Command::Flood(_) => {}
         }
     }
 

@@ -116,6 +116,14 @@ impl Plain {
                     packets::put_nonsense(&mut live.leaving, kind);
                 }
             }
+            Command::Flood(count) => {
+                if let Some(live) = self.live.as_mut().filter(|live| live.is_open) {
+                    for _ in 0..count {
+                        packets::put_pingreq(&mut live.leaving, self.profile.version);
+                    }
+                    self.stalled_until = now + FLOOD_STALL;
+                }
+            }
         }
     }
 
@@ -380,6 +388,8 @@ impl Plain {
     }
 }
 
+/// How long a client that floods does not read, in microseconds.
+const FLOOD_STALL: u64 = 200_000;
 /// QoS > 0 messages in flight where the broker announces nothing.
 const QUOTA_V3: u16 = 16;
 /// Bytes that may wait for the link before nothing new is said.
