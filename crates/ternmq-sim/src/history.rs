@@ -287,6 +287,9 @@ pub struct History {
     pub auditor: Option<ClientNo>,
     /// Whether messages may be missing because a bound of the configuration was reached.
     pub may_drop: bool,
+    /// Whether a full queue refuses a message to its publisher. Others may have got it by then, and
+    /// get it again when the publisher never hears of it: nothing is exactly once any more.
+    pub refuses: bool,
     /// Messages that the nodes say they dropped, for whatever reason.
     pub dropped: u64,
 }

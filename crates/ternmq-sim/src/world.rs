@@ -5,7 +5,7 @@
 //! *liveness* phase nothing new goes wrong: everybody connects again, and everything that was begun
 //! has to come to its end within a bounded time. At last an auditor asks for every retained message.
 
-use ternmq_engine::{partition_of_topic, shard_of};
+use ternmq_engine::{Overflow, partition_of_topic, shard_of};
 use ternmq_proto::packet::{Connect, SubscriptionOptions};
 use ternmq_proto::{Qos, Version, frame};
 
@@ -68,6 +68,7 @@ impl World {
     pub fn new(config: &Config, until: u64) -> Self {
         let mut record = Record::default();
         record.history.may_drop = config.may_drop;
+        record.history.refuses = config.may_drop && config.settings.overflow == Overflow::Refuse;
         let schedule = workload::draw(config, &mut record.history);
         record.history.shards = usize::from(config.settings.shards);
         let mut rng = Rng::seeded(config.seed ^ 0x0077_6f72_6c64);

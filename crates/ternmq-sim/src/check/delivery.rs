@@ -216,11 +216,8 @@ fn count_copies(
         let (session, number, _) = run[0];
         let message = facts.history.message(number);
         let publication = facts.publication(number);
-        let taken = if message.is_will || message.qos == Qos::ExactlyOnce {
-            1
-        } else {
-            publication.times_in
-        };
+        let once = message.qos == Qos::ExactlyOnce && !facts.history.refuses;
+        let taken = if message.is_will || once { 1 } else { publication.times_in };
         // A shared subscription gives a copy of its own; `share` judges those.
         let shares = facts.matching(session, message.topic, true).count() as u32;
         let most = if shares > 0 { taken * (1 + 2 * shares) } else { taken };

@@ -90,7 +90,8 @@ fn check_at_most(
     }
     let exactly_once = message.qos == Qos::ExactlyOnce
         && members.iter().all(|it| it.versions.iter().all(|v| v.granted == Qos::ExactlyOnce));
-    let taken = if message.qos == Qos::ExactlyOnce { 1 } else { publication.times_in as usize };
+    let once = message.qos == Qos::ExactlyOnce && !facts.history.refuses;
+    let taken = if once { 1 } else { publication.times_in as usize };
     let moved = if exactly_once { 0 } else { left_since };
     let at = publication.first_in.map_or(0, |tick| time(facts, tick));
     verdict.expect(receivers.len() <= taken + moved, "share-one-member", at, || {
