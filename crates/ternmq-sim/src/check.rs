@@ -15,6 +15,9 @@ pub mod session;
 pub mod share;
 pub mod will;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use crate::facts::Facts;

@@ -141,7 +141,9 @@ fn check_acknowledgements(facts: &Facts<'_>, verdict: &mut Verdict) {
                 verdict.expect(first == Some(id), "acknowledgement-order", entry.at, || {
                     format!("{flow:?} on {connection:?}, but {first:?} came first")
                 });
-                queue.retain(|it| *it != id);
+                if let Some(index) = queue.iter().position(|it| *it == id) {
+                    queue.remove(index);
+                }
             }
             _ => {}
         }
