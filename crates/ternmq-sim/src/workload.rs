@@ -210,7 +210,8 @@ impl Writer<'_> {
     fn disconnect(&mut self, client: ClientNo) -> Command {
         let profile = self.profile(client);
         let v5 = profile.version.has_properties();
-        let shortens = v5 && profile.expiry_seconds > 0;
+        // The agent does not forget a session that it has told the broker to forget.
+        let shortens = v5 && profile.expiry_seconds > 0 && !profile.is_driven;
         let away = if self.rng.chance(100) {
             self.rng.between(500_000, 5_000_000)
         } else {

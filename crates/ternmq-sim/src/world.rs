@@ -261,6 +261,7 @@ impl World {
         if self.lobby_due <= self.now {
             self.lobby_due = self.now + 1;
         }
+        self.wake_writers();
     }
 
     fn act(&mut self) {

@@ -94,6 +94,7 @@ fn check_opening(
             && facts.matching(session, topic, true).next().is_none();
         if let ([only], true) = (&openings[..], alone) {
             check_no_old_after_new(facts, verdict, sent, message, *only);
+            check_not_live(facts, verdict, sent, message, *only);
         }
     }
 }
@@ -119,6 +120,29 @@ fn check_no_old_after_new(
     verdict.expect(newer.is_none(), "old-after-new", time(facts, sent.tick), || {
         let newer = newer.and_then(|it| it.publish.message);
         format!("{:?} got {message:?} as retained after {newer:?}", sent.session)
+    });
+}
+
+/// What is published after SUBACK comes live, and without RETAIN (MQTT-3.3.1-9). What is published
+/// before may come either way: nobody can say whether the subscription was established.
+fn check_not_live(
+    facts: &Facts<'_>,
+    verdict: &mut Verdict,
+    sent: &Sent,
+    message: MessageNo,
+    opened: Tick,
+) {
+    if !facts.history.message(message).retain {
+        return;
+    }
+    let subscription = facts.matching(sent.session, sent.publish.topic, false).next();
+    let versions = subscription.into_iter().flat_map(|it| &it.versions);
+    let opening = versions.filter(|it| it.requested == opened).find_map(|it| it.acknowledged);
+    let (Some(acknowledged), Some(taken)) = (opening, facts.publication(message).first_in) else {
+        return;
+    };
+    verdict.expect(taken < acknowledged, "retained-live", time(facts, sent.tick), || {
+        format!("{:?} got {message:?}, published after SUBACK, with RETAIN", sent.session)
     });
 }
 

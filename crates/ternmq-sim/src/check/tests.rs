@@ -741,6 +741,21 @@ fn an_old_value_after_a_new_one_is_noticed() {
 }
 
 #[test]
+fn a_live_message_with_retain_is_noticed() {
+    only_wrong_breaks("retained-live", |wrong| {
+        let mut script = Script::new();
+        let publisher = script.client(0);
+        let message = script.message(0, QOS2, true);
+        let subscriber = script.client(1);
+        script.subscribe(subscriber, "t", QOS2);
+        script.publish(publisher, message, 1);
+        let packet = script.packet(message, 1, QOS2);
+        script.deliver(subscriber, Publish { retain: wrong, ..packet });
+        script
+    });
+}
+
+#[test]
 fn what_is_kept_at_the_end_is_the_last_value() {
     let story = |found: Option<usize>| {
         let mut script = Script::new();
