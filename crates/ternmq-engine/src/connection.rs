@@ -46,6 +46,8 @@ pub enum Wait {
     Credit,
     /// A consumer of its messages is congested; until this monotonic instant.
     Paused(u64),
+    /// It does not read what it is answered: until its socket has taken enough of that.
+    Output,
 }
 
 impl Connection {

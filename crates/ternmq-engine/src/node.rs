@@ -228,6 +228,14 @@ impl Node {
         let Some(connection) = self.shard.connections.get_mut(conn) else { return };
         let bytes = bytes.min(connection.output.len());
         connection.output.consume(&mut self.shard.pool, bytes);
+        if connection.wait == Wait::Output {
+            // Who reads is alive, although we did not read it.
+            connection.heard = self.shard.now.mono;
+            if connection.output.len() <= self.shard.settings.output_high_bytes as usize {
+                connection.wait = Wait::No;
+                self.shard.resuming.push_back(conn);
+            }
+        }
         let session = connection.session;
         self.shard.stats.output_bytes -= bytes as u64;
         self.shard.stats.bytes_sent += bytes as u64;
@@ -323,10 +331,15 @@ impl Node {
         };
         match (connection.phase, connection.wait) {
             (Phase::Closing, _) => return Err(Stop::Closed),
-            (Phase::Accepting, _) | (Phase::Open, Wait::Credit | Wait::Paused(_)) => {
+            (Phase::Accepting, _)
+            | (Phase::Open, Wait::Credit | Wait::Paused(_) | Wait::Output) => {
                 return Err(Stop::Blocked);
             }
             (Phase::Open, Wait::No) => {}
+        }
+        if connection.output.len() > self.shard.settings.output_max_bytes as usize {
+            connection.wait = Wait::Output;
+            return Err(Stop::Blocked);
         }
         if budget.packets == 0 || budget.bytes == 0 {
             return Err(Stop::Budget);

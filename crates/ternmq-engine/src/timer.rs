@@ -63,8 +63,9 @@ impl Shard {
             return;
         }
         let due = connection.heard + connection.silence_max;
-        // A connection that we do not read cannot be blamed for its silence.
-        let waits = connection.wait != Wait::No;
+        // A connection that we do not read cannot be blamed for its silence, unless it does not
+        // read either.
+        let waits = matches!(connection.wait, Wait::Credit | Wait::Paused(_));
         if due > self.now.mono || waits {
             let again = due.max(self.now.mono + if waits { connection.silence_max } else { 0 });
             return self.timers.set(again, Timer::KeepAlive(key));

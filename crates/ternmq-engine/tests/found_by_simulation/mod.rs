@@ -183,3 +183,19 @@ fn nothing_comes_after_unsuback_from_a_group_that_has_not_heard_of_it() {
     }
     assert!(world.seen(reader).is_empty());
 }
+
+#[test]
+fn who_does_not_read_the_answers_is_not_asked_for_more() {
+    let settings = Settings { output_high_bytes: 64, output_max_bytes: 256, ..Settings::default() };
+    let mut world = World::with(settings);
+    let client = world.client("client", 0);
+    world.stall(client, true);
+    for _ in 0..1_000 {
+        world.send(client, &Packet::Pingreq);
+    }
+    world.settle();
+    assert!(world.unread(client) > 1_000, "{} bytes are left", world.unread(client));
+    world.stall(client, false);
+    world.settle();
+    assert_eq!(world.seen(client).len(), 1_000);
+}
