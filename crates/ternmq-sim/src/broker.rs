@@ -415,17 +415,17 @@ impl Broker {
                 served.is_writable = true;
             }
         }
-        while let Some(conn) = shard.node.poll_resume() {
-            if let Some(served) = served(&shard.wires, wires, conn) {
-                served.is_blocked = false;
-            }
-        }
         let mut written = Vec::new();
         for number in &shard.wires {
             let wire = &mut wires[*number];
             let partial = self.rng.chance(config.partial_write);
             if wire.send(now, &mut shard.node, partial.then_some(&mut self.rng), record) {
                 written.push(*number);
+            }
+        }
+        while let Some(conn) = shard.node.poll_resume() {
+            if let Some(served) = served(&shard.wires, wires, conn) {
+                served.is_blocked = false;
             }
         }
         written

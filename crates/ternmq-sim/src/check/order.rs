@@ -88,7 +88,9 @@ fn covers(facts: &Facts<'_>, arrival: &Arrival) -> bool {
     let number = arrival.delivered.message;
     let publication = facts.publication(number);
     let topic = facts.history.message(number).topic;
-    let may_be_lost = facts.history.may_drop || arrival.delivered.qos == Qos::AtMostOnce;
+    let may_be_lost = facts.history.may_drop
+        || publication.expiry_seconds.is_some()
+        || arrival.delivered.qos == Qos::AtMostOnce;
     if publication.times_in > 1 && may_be_lost {
         return false;
     }
