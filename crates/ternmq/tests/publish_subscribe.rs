@@ -187,7 +187,7 @@ fn no_broker_ends_with_1() {
     drop(closed);
     for command in [["pub", "-t", "a", "-m", "x"], ["sub", "-t", "a", "-C", "1"]] {
         let output = run(&[&command[..], &["-h", "127.0.0.1", "-p", &port]].concat());
-        output.expect_failure(1, "127.0.0.1");
+        output.expect_failure(1, &format!("cannot connect to 127.0.0.1:{port}: "));
         let quiet = run(&[&command[..], &["-h", "127.0.0.1", "-p", &port, "--quiet"]].concat());
         assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(1), ""));
     }

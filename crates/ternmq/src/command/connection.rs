@@ -59,9 +59,7 @@ impl<'a> Connection<'a> {
                         self.at_server(&cause)
                     ));
                 }
-                State::Closed { cause } => {
-                    return Failure::run(format!("{}: {cause}", self.server));
-                }
+                State::Closed { cause } => return Failure::run(self.at_server(&cause)),
                 State::Connected(_) if std::mem::take(&mut is_lost) => {
                     self.note(format!("connected to {} again", self.server));
                 }
