@@ -325,7 +325,7 @@ impl Node {
         bytes: &[u8],
         budget: &mut TurnBudget,
     ) -> Result<usize, Stop> {
-        let now = self.shard.now.mono;
+        let (now, unread_output_max) = (self.shard.now.mono, self.shard.unread_output_max());
         let Some(connection) = self.shard.connections.get_mut(conn) else {
             return Err(Stop::Closed);
         };
@@ -337,7 +337,7 @@ impl Node {
             }
             (Phase::Open, Wait::No) => {}
         }
-        if connection.output.len() > self.shard.settings.output_max_bytes as usize {
+        if connection.output.len() > unread_output_max {
             connection.wait = Wait::Output;
             return Err(Stop::Blocked);
         }

@@ -146,7 +146,10 @@ impl Shard {
         let count = self.retained.len() + u64::from(known.is_none());
         let bytes = self.retained.bytes() - known.unwrap_or(0)
             + (publication.topic.len() + publication.payload.len()) as u64;
-        count > self.settings.retained_count_max || bytes > self.settings.retained_bytes_max
+        count > self.settings.retained_count_max
+            || bytes > self.settings.retained_bytes_max
+            || (bytes > self.retained.bytes()
+                && self.memory_bytes() > self.settings.memory_bytes_max)
     }
 }
 

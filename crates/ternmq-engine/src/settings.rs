@@ -59,8 +59,8 @@ pub struct Settings {
     pub memory_bytes_max: u64,
     /// Output of a connection beyond which its consumer counts as congested, in bytes.
     pub output_high_bytes: u32,
-    /// Output of a connection beyond which QoS 0 messages to it are dropped and nothing is read from
-    /// it, in bytes.
+    /// Output of a connection beyond which QoS 0 messages to it are dropped, in bytes. One packet
+    /// more, and nothing is read from it.
     pub output_max_bytes: u32,
     /// How long publishers wait for a congested consumer that still drains, in milliseconds.
     pub slow_consumer_wait_ms: u32,

@@ -598,3 +598,58 @@ fn a_release_of_an_earlier_connection_makes_room_for_a_publish() {
         assert_eq!(world.seen(writer).last().unwrap(), expected);
     }
 }
+
+#[test]
+fn messages_alone_do_not_keep_a_client_from_being_heard() {
+    let settings = Settings {
+        output_high_bytes: 1_000,
+        output_max_bytes: 4_000,
+        packet_bytes_max: 2_000,
+        ..Settings::default()
+    };
+    let mut world = World::with(settings);
+    let talker = world.client("talker", 0);
+    world.subscribe(talker, "t", 0);
+    world.stall(talker, true);
+    let payload = "x".repeat(1_900);
+    for _ in 0..100 {
+        world.publish(talker, "t", &payload, 0);
+    }
+    for _ in 0..1_000 {
+        world.pass_millis(2);
+    }
+    assert_eq!(world.unread(talker), 0, "what it does not read is dropped");
+    assert!(world.nodes[0].stats().dropped_for(DropReason::SlowConsumer) > 90);
+}
+
+#[test]
+fn who_does_not_read_is_heard_even_less_when_memory_is_short() {
+    let settings =
+        Settings { output_high_bytes: 1_000, memory_bytes_max: 3_000, ..Settings::default() };
+    let mut world = World::with(settings);
+    let greedy = world.client("greedy", 0);
+    world.stall(greedy, true);
+    for _ in 0..10_000 {
+        world.send(greedy, &Packet::Pingreq);
+    }
+    world.settle();
+    assert!(world.nodes[0].stats().output_bytes <= 3_002);
+    world.stall(greedy, false);
+    world.settle();
+    assert_eq!((world.unread(greedy), world.seen(greedy).len()), (0, 10_000));
+}
+
+#[test]
+fn retained_messages_count_for_the_memory_of_all() {
+    let mut world = World::with(Settings { memory_bytes_max: 10_000, ..Settings::default() });
+    let writer = world.client("writer", 0);
+    let payload = "x".repeat(1_000);
+    for n in 0..20 {
+        world.publish_with(writer, &format!("t/{n}"), &payload, 1, true, &[]);
+    }
+    assert_eq!(world.seen(writer).last().unwrap(), "PUBACK #20 0x97");
+    let stats = world.nodes[0].stats();
+    assert!(stats.message_bytes < 12_000, "{}", stats.message_bytes);
+    world.publish_with(writer, "t/0", "shorter", 1, true, &[]);
+    assert_eq!(world.seen(writer).last().unwrap(), "PUBACK #21 0x10", "less is always welcome");
+}

@@ -186,7 +186,12 @@ fn nothing_comes_after_unsuback_from_a_group_that_has_not_heard_of_it() {
 
 #[test]
 fn who_does_not_read_the_answers_is_not_asked_for_more() {
-    let settings = Settings { output_high_bytes: 64, output_max_bytes: 256, ..Settings::default() };
+    let settings = Settings {
+        output_high_bytes: 64,
+        output_max_bytes: 256,
+        packet_bytes_max: 128,
+        ..Settings::default()
+    };
     let mut world = World::with(settings);
     let client = world.client("client", 0);
     world.stall(client, true);
