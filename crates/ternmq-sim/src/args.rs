@@ -1,14 +1,18 @@
 //! The command line of `ternmq-sim`.
 
+/// The first seed, when none is given.
+const FIRST_SEED: u64 = 0x7E12_0000;
+
 /// What `--help` prints.
 pub const HELP: &str = "\
 Runs simulated schedules: the real engine and client, under faults, by seed.
 
-  cargo xtask sim [--seeds N] [--threads N]
+  cargo xtask sim [--seeds N] [--first S] [--threads N]
   cargo xtask sim --seed S [--until T] [--trace WORDS]
   cargo xtask sim --planted NAME|all [--seeds N] [--threads N]
 
   --seeds N       how many schedules (default 2000)
+  --first S       the seed of the first one (default 0x7e120000); the others count up from there
   --seed S        only this one, e.g. 0x7e120001
   --threads N     schedules at a time (default 2)
   --failures N    stop after so many failing schedules (default 5)
@@ -33,6 +37,8 @@ pub enum Order {
 pub struct Args {
     /// How many schedules.
     pub seeds: u64,
+    /// Where they begin.
+    pub first: u64,
     /// Only this one.
     pub seed: Option<u64>,
     /// At a time.
@@ -54,6 +60,7 @@ pub struct Args {
 pub fn parse(words: impl Iterator<Item = String>) -> Result<Order, String> {
     let mut args = Args {
         seeds: 2_000,
+        first: FIRST_SEED,
         seed: None,
         threads: 2,
         failures_max: 5,
@@ -74,6 +81,7 @@ pub fn parse(words: impl Iterator<Item = String>) -> Result<Order, String> {
             || value.take().or_else(|| words.next()).ok_or_else(|| format!("{name} needs a value"));
         match name.as_str() {
             "--seeds" => args.seeds = number(&value()?)?,
+            "--first" => args.first = number(&value()?)?,
             "--seed" => args.seed = Some(number(&value()?)?),
             "--threads" => args.threads = number(&value()?)? as usize,
             "--failures" => args.failures_max = number(&value()?)?.max(1) as usize,

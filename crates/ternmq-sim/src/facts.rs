@@ -25,6 +25,8 @@ pub struct Publication {
     pub session: Option<SessionNo>,
     /// When the broker took responsibility: PUBACK or PUBREC below 0x80.
     pub accepted: Option<(Tick, ReasonCode)>,
+    /// The last such acknowledgement: that of the last repetition, if it is after that.
+    last_accepted: Option<Tick>,
     /// PUBACK or PUBREC of 0x80 or more.
     pub refused: Option<Tick>,
 }
@@ -250,6 +252,22 @@ impl<'a> Facts<'a> {
         connections.any(|it| it.client == client && it.version.has_properties())
     }
 
+    /// The lowest level at which a subscription can have delivered a message between these ticks;
+    /// `None`: it may not have wanted it, because of *no local*.
+    pub fn least_level(
+        &self,
+        subscription: &Subscription,
+        number: MessageNo,
+        from: Tick,
+        to: Tick,
+    ) -> Option<Qos> {
+        let message = self.history.message(number);
+        let own = self.sessions.get(subscription.session).client == message.publisher;
+        subscription.versions_between(from, to).try_fold(message.qos, |level, version| {
+            (!(own && version.options.no_local)).then_some(level.min(version.granted))
+        })
+    }
+
     /// Whether `older` certainly took effect before `newer`.
     pub fn precedes(&self, older: MessageNo, newer: MessageNo) -> bool {
         let (first, second) = (self.publication(older), self.publication(newer));
@@ -268,7 +286,7 @@ impl<'a> Facts<'a> {
         let publication = self.publication(message);
         let deferred = self.history.message(message).qos == Qos::ExactlyOnce
             && publication.session.is_some_and(|it| self.sessions.get(it).was_durable);
-        publication.accepted.filter(|_| !deferred).map(|(tick, _)| tick)
+        publication.last_accepted.filter(|tick| !deferred && publication.last_in < Some(*tick))
     }
 
     fn note(&mut self, tick: Tick, at: u64, event: Event) {
@@ -415,6 +433,7 @@ impl<'a> Facts<'a> {
             publication.refused.get_or_insert(tick);
         } else {
             publication.accepted.get_or_insert((tick, code));
+            publication.last_accepted = Some(tick);
         }
     }
 }

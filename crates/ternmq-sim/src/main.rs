@@ -17,8 +17,6 @@ use ternmq_sim::history::Tick;
 use ternmq_sim::record;
 use ternmq_sim::run::{self, Outcome, Totals};
 
-/// The first seed, when none is given.
-const FIRST_SEED: u64 = 0x7E12_0000;
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -47,7 +45,7 @@ fn run_seeds(args: &Args) -> ExitCode {
         return run_one(seed, args);
     }
     let began = now();
-    let (totals, failed) = run_all(args.seeds, args.threads, true, args.failures_max);
+    let (totals, failed) = run_all(args, true, args.failures_max);
     let seconds = now().duration_since(began).as_secs_f64();
     println!("{totals}");
     println!("{:.1} s, {:.0} schedules/s", seconds, totals.seeds as f64 / seconds);
@@ -130,13 +128,9 @@ fn hunt(name: &str, args: &Args) -> ExitCode {
     if all_found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs `seeds` seeds. Returns the sums and the outcomes that were wrong.
-fn run_all(
-    seeds: u64,
-    threads: usize,
-    shows_progress: bool,
-    failures_max: usize,
-) -> (Totals, Vec<Outcome>) {
+/// Runs schedules until so many have failed. Returns the sums and the outcomes that were wrong.
+fn run_all(args: &Args, shows_progress: bool, failures_max: usize) -> (Totals, Vec<Outcome>) {
+    let Args { seeds, first, threads, .. } = *args;
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let shared = Mutex::new((Totals::default(), Vec::new()));
@@ -151,7 +145,7 @@ fn run_all(
                     if number >= seeds {
                         break;
                     }
-                    let outcome = run::run(FIRST_SEED + number, None);
+                    let outcome = run::run(first + number, None);
                     totals.count(&outcome);
                     if !outcome.violations.is_empty() {
                         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);

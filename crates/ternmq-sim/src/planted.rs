@@ -53,7 +53,7 @@ pub fn hunt(bug: Bug, args: &Args) -> Result<Hunt, String> {
     use ternmq_proto::planted::plant;
 
     plant(Some(bug));
-    let (totals, mut failed) = crate::run_all(args.seeds, args.threads, false, 1);
+    let (totals, mut failed) = crate::run_all(args, false, 1);
     plant(None);
     let found = (!failed.is_empty()).then(|| failed.remove(0));
     let (name, seeds) = (bug.name(), totals.seeds);
@@ -61,7 +61,7 @@ pub fn hunt(bug: Bug, args: &Args) -> Result<Hunt, String> {
         Some(outcome) => format!(
             "{name:<28} found by seed {:#x}, schedule {:>5}: {}",
             outcome.config.seed,
-            outcome.config.seed - crate::FIRST_SEED + 1,
+            outcome.config.seed - args.first + 1,
             outcome.violations[0].invariant
         ),
         None => format!("{name:<28} NOT FOUND in {seeds} schedules"),

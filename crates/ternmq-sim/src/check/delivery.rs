@@ -17,6 +17,8 @@ use crate::history::{IdentifierSet, MessageNo, Tick};
 use crate::sessions::{Session, SessionNo};
 
 const SECOND: u64 = 1_000_000;
+/// Longest time that a commit takes, in microseconds, with the turns around it.
+const COMMIT_MAX: u64 = 50_000;
 
 /// Judges all deliveries.
 pub fn check(facts: &Facts<'_>, verdict: &mut Verdict) {
@@ -170,7 +172,9 @@ fn check_expiry(facts: &Facts<'_>, verdict: &mut Verdict, sent: &Sent, number: M
     }
     let at = time(facts, sent.tick);
     let waited = sent.written.encoded_at.saturating_sub(time(facts, first_in));
-    verdict.expect(waited <= u64::from(expiry) * SECOND, "expired", at, || {
+    // At QoS 2 it has begun to be delivered when its identifier is on its way to be committed.
+    let begun = if sent.publish.qos == Qos::ExactlyOnce { COMMIT_MAX } else { 0 };
+    verdict.expect(waited <= u64::from(expiry) * SECOND + begun, "expired", at, || {
         format!("{number:?} lives {expiry} s and left after {waited} us")
     });
     if facts.terms(sent.connection).version.has_properties() {
@@ -244,17 +248,10 @@ fn is_owed(
     if !covered || hidden || message.expiry_seconds.is_some() {
         return false;
     }
-    let own = session.client == message.publisher;
-    let mut level = message.qos;
-    for version in subscription.versions_between(first_in, facts.history.now()) {
-        level = level.min(version.granted);
-        if own && version.options.no_local {
-            return false;
-        }
-    }
-    match level {
-        Qos::AtMostOnce => is_connected_since(facts, session, first_in),
-        _ => publication.accepted.is_some(),
+    match facts.least_level(subscription, number, first_in, facts.history.now()) {
+        None => false,
+        Some(Qos::AtMostOnce) => is_connected_since(facts, session, first_in),
+        Some(_) => publication.accepted.is_some(),
     }
 }
 

@@ -125,10 +125,8 @@ fn owes(
     let lives = session.ended.is_none_or(|end| end > acknowledged)
         && subscription.unsubscribed.is_none_or(|end| end > acknowledged);
     let covered = subscription.covers_from().is_some_and(|from| from < first_in);
-    let own = session.client == message.publisher;
-    let wanted = subscription
-        .versions_between(first_in, acknowledged)
-        .all(|it| it.granted.min(message.qos) > Qos::AtMostOnce && !(own && it.options.no_local));
+    let level = facts.least_level(subscription, number, first_in, acknowledged);
+    let wanted = level.is_some_and(|level| level > Qos::AtMostOnce);
     lives && covered && wanted
 }
 

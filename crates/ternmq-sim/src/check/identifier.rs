@@ -23,6 +23,8 @@ struct Outbound {
 /// What is in flight in one session.
 #[derive(Debug, Clone, Default)]
 struct Flight {
+    /// The connection of the session; an older one may still have something left to write.
+    current: Option<ConnectionNo>,
     outbound: Vec<Outbound>,
     /// QoS 2 identifiers of the client that the broker holds.
     held: Vec<(PacketId, Option<MessageNo>)>,
@@ -43,7 +45,9 @@ pub fn check(facts: &Facts<'_>, verdict: &mut Verdict) {
         let tick = Tick(index as u32);
         match entry.event {
             Event::Opened(connection) => {
-                flights[facts.sessions.of(connection).0 as usize].releasing.clear();
+                let flight = &mut flights[facts.sessions.of(connection).0 as usize];
+                flight.current = Some(connection);
+                flight.releasing.clear();
             }
             Event::Up(connection, flow) => {
                 let flight = &mut flights[facts.sessions.of(connection).0 as usize];
@@ -51,8 +55,9 @@ pub fn check(facts: &Facts<'_>, verdict: &mut Verdict) {
             }
             Event::Down(connection, flow, written) => {
                 let session = facts.sessions.of(connection);
-                if !facts.sessions.get(session).uncertain {
-                    let flight = &mut flights[session.0 as usize];
+                let flight = &mut flights[session.0 as usize];
+                let is_current = flight.current == Some(connection);
+                if is_current && !facts.sessions.get(session).uncertain {
                     check_size(facts, verdict, tick, connection, written);
                     note_down(facts, verdict, flight, tick, connection, flow);
                 }
@@ -141,10 +146,6 @@ fn note_publish(
     id: PacketId,
     publish: Publish,
 ) {
-    if flight.find(id).is_some_and(|known| known.connection > connection) {
-        // What was left in the output of a connection that has been taken over.
-        return;
-    }
     let Some(known) = flight.find(id) else {
         let message = publish.message;
         flight.outbound.push(Outbound { id, message, released: false, connection });

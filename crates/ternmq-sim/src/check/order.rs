@@ -97,7 +97,8 @@ fn covers(facts: &Facts<'_>, arrival: &Arrival) -> bool {
     let Some(taken) = publication.first_in else { return false };
     publication.times_in == 1
         || facts.matching(arrival.session, topic, false).any(|it| {
-            let lossless = it.versions_between(taken, taken).all(|v| v.granted > Qos::AtMostOnce);
+            let level = facts.least_level(it, number, taken, taken);
+            let lossless = level.is_some_and(|level| level > Qos::AtMostOnce);
             let stands = it.unsubscribed.is_none_or(|end| end > taken);
             lossless && stands && it.covers_from().is_some_and(|from| from < taken)
         })
@@ -152,20 +153,20 @@ fn check_acknowledgements(facts: &Facts<'_>, verdict: &mut Verdict) {
     }
 }
 
-/// Per connection: when the last of what was sent again had first been sent, and whether something
-/// new has been sent.
+/// Per connection: which place the last of what was sent again had among the first sendings, and
+/// whether something new has been sent.
 #[derive(Default, Clone, Copy)]
 struct Resending {
-    newest: Option<Tick>,
+    newest: Option<usize>,
     has_new: bool,
 }
 
 fn check_resent(facts: &Facts<'_>, verdict: &mut Verdict) {
-    let mut first_sent: Vec<(SessionNo, PacketId, MessageNo, Tick)> = Vec::new();
+    let mut first_sent: Vec<(SessionNo, PacketId, MessageNo, usize)> = Vec::new();
     let mut current: Option<(ConnectionNo, Resending)> = None;
     let mut order: Vec<usize> = (0..facts.sent.len()).collect();
     order.sort_by_key(|index| (facts.sent[*index].connection, *index));
-    for index in order {
+    for (place, index) in order.into_iter().enumerate() {
         let sent = &facts.sent[index];
         let (Some(id), Some(message)) = (sent.publish.packet_id, sent.publish.message) else {
             continue;
@@ -177,7 +178,7 @@ fn check_resent(facts: &Facts<'_>, verdict: &mut Verdict) {
         if !sent.publish.dup {
             state.has_new = true;
             first_sent.retain(|it| (it.0, it.1) != (sent.session, id));
-            first_sent.push((sent.session, id, message, sent.tick));
+            first_sent.push((sent.session, id, message, place));
             continue;
         }
         let at = time(facts, sent.tick);

@@ -127,14 +127,12 @@ fn check_received(
 fn owes(facts: &Facts<'_>, subscription: &Subscription, will: MessageNo, closed: Tick) -> bool {
     let message = facts.history.message(will);
     let session = facts.sessions.get(subscription.session);
-    let own = session.client == message.publisher;
+    let level = facts.least_level(subscription, will, closed, facts.history.now());
     facts.history.filter(subscription.filter).share.is_none()
         && facts.history.matches(subscription.filter, message.topic)
         && subscription.covers_from().is_some_and(|from| from < closed)
         && subscription.unsubscribed.is_none()
         && session.ended.is_none()
         && !session.uncertain
-        && subscription.versions_between(closed, facts.history.now()).all(|it| {
-            it.granted.min(message.qos) > Qos::AtMostOnce && !(own && it.options.no_local)
-        })
+        && level.is_some_and(|level| level > Qos::AtMostOnce)
 }
