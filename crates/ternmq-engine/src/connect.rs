@@ -177,6 +177,11 @@ impl Shard {
         let mut known = self.client_ids.get(client_id).copied();
         if let Some(session) = known {
             self.take_over(session, connect.clean_start);
+            let is_due = |it: &Session| it.will_due != 0 && it.will_due <= self.now.wall;
+            if self.sessions.get(session).is_some_and(is_due) {
+                // Its time had come before this connection did.
+                self.fire_will(session);
+            }
             let over = self
                 .sessions
                 .get(session)

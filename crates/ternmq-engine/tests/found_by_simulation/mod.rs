@@ -1,8 +1,8 @@
 //! Mistakes that simulated schedules have found, each as the shortest conversation that shows it.
 
-use ternmq_engine::{Overflow, Settings};
-use ternmq_proto::packet::{RetainHandling, SubscriptionOptions, Unsubscribe};
-use ternmq_proto::{Packet, PacketId, Properties, Qos, Version};
+use ternmq_engine::{Overflow, SECOND, Settings};
+use ternmq_proto::packet::{RetainHandling, SubscriptionOptions, Unsubscribe, Will};
+use ternmq_proto::{Packet, PacketId, Properties, Property, PropertyBuf, Qos, Version};
 
 use crate::world::{ClientId, World};
 
@@ -203,4 +203,30 @@ fn who_does_not_read_the_answers_is_not_asked_for_more() {
     world.stall(client, false);
     world.settle();
     assert_eq!(world.seen(client).len(), 1_000);
+}
+
+#[test]
+fn a_resume_in_the_turn_after_a_will_was_due_is_too_late_to_stop_it() {
+    for shards in [1, 4] {
+        let mut world = World::new(shards);
+        let reader = world.client("reader", 0);
+        world.subscribe(reader, "will", 1);
+        world.seen(reader);
+        let mut delay = PropertyBuf::new();
+        delay.push(Property::WillDelayInterval(1));
+        let will = Will {
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            topic: "will",
+            payload: b"gone",
+            properties: delay.as_properties(),
+        };
+        let client = world.connect("client", Version::V5, true, 100, Some(will), &[]);
+        world.cut(client);
+        // The shard was held up for so long that the client is back when its next turn begins.
+        world.now.mono += 2 * SECOND;
+        world.now.wall += 2 * SECOND;
+        world.connect("client", Version::V5, false, 100, None, &[]);
+        assert_eq!(world.seen(reader), ["PUBLISH q1 #1 will gone"]);
+    }
 }
