@@ -13,8 +13,13 @@ use crate::placement::ShardId;
 use crate::settings::Hasher;
 use crate::slab::Key;
 
-/// Routes kept at most; then the cache starts anew.
-const ROUTES_MAX: usize = 16_384;
+/// Bytes of all cached routes at most; then the cache starts anew.
+const ROUTES_BYTES_MAX: usize = 8 << 20;
+/// A route that is larger is found anew each time.
+const ROUTE_BYTES_MAX: usize = ROUTES_BYTES_MAX / 2;
+
+/// A cached route beside what it lists: table, key and vectors.
+const ROUTE_OVERHEAD_BYTES: usize = 192;
 
 /// How much somebody wants the messages of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -51,6 +56,7 @@ impl Entry {
 /// Everything that stands at one filter.
 #[derive(Debug, Default)]
 pub struct Interests {
+    /// By session.
     entries: Vec<Entry>,
     durable_entries: u32,
     groups: Vec<(Key, Level)>,
@@ -67,6 +73,11 @@ impl Interests {
             || !self.groups.is_empty()
             || !self.shards.is_empty()
             || self.queued
+    }
+
+    /// Where the subscription of a session is, or would be.
+    fn place(&self, session: u32) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&session, |entry| entry.session)
     }
 
     /// What this shard as a whole wants.
@@ -108,6 +119,13 @@ impl Route {
         self.targets.is_empty() && self.shards.is_empty() && self.groups.is_empty()
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.targets)
+            + size_of_val(&*self.entries)
+            + size_of_val(&*self.shards)
+            + size_of_val(&*self.groups)
+    }
+
     pub fn entries_of(&self, target: Target) -> &[Entry] {
         &self.entries[target.first as usize..(target.first + target.count) as usize]
     }
@@ -118,6 +136,7 @@ impl Route {
 pub struct Interest {
     tree: FilterTree<Interests>,
     routes: HashMap<Box<str>, Rc<Route>, Hasher>,
+    routes_bytes: usize,
     /// Filters whose level is no longer what was announced.
     changed: Vec<NodeId>,
     alone: bool,
@@ -128,6 +147,7 @@ impl Interest {
         Interest {
             tree: FilterTree::new(seed),
             routes: HashMap::with_hasher(Hasher::with_seed(seed)),
+            routes_bytes: 0,
             changed: Vec::new(),
             alone: shards <= 1,
         }
@@ -139,11 +159,20 @@ impl Interest {
             return Rc::clone(route);
         }
         let route = Rc::new(self.find(topic));
-        if self.routes.len() >= ROUTES_MAX {
-            self.routes.clear();
+        let bytes = ROUTE_OVERHEAD_BYTES + topic.len() + route.bytes();
+        if bytes <= ROUTE_BYTES_MAX {
+            if self.routes_bytes + bytes > ROUTES_BYTES_MAX {
+                self.forget_routes();
+            }
+            self.routes_bytes += bytes;
+            self.routes.insert(topic.into(), Rc::clone(&route));
         }
-        self.routes.insert(topic.into(), Rc::clone(&route));
         route
+    }
+
+    fn forget_routes(&mut self) {
+        self.routes.clear();
+        self.routes_bytes = 0;
     }
 
     /// Adds or replaces the subscription of a session. Returns where it stands and whether it is
@@ -151,16 +180,17 @@ impl Interest {
     pub fn subscribe(&mut self, filter: &str, entry: Entry) -> (NodeId, bool) {
         let node = self.tree.insert(filter);
         let here = self.tree.get_mut(node);
-        let known = here.entries.iter().position(|known| known.session == entry.session);
-        if let Some(index) = known {
-            here.durable_entries -= u32::from(here.entries[index].is_durable());
-            here.entries[index] = entry;
-        } else {
-            here.entries.push(entry);
+        let place = here.place(entry.session);
+        match place {
+            Ok(known) => {
+                here.durable_entries -= u32::from(here.entries[known].is_durable());
+                here.entries[known] = entry;
+            }
+            Err(place) => here.entries.insert(place, entry),
         }
         here.durable_entries += u32::from(entry.is_durable());
         self.touched(node);
-        (node, known.is_none())
+        (node, place.is_err())
     }
 
     /// Where a filter stands.
@@ -175,13 +205,15 @@ impl Interest {
     }
 
     pub fn entry(&self, node: NodeId, session: u32) -> Option<&Entry> {
-        self.tree.get(node).entries.iter().find(|entry| entry.session == session)
+        let here = self.tree.get(node);
+        here.place(session).ok().map(|place| &here.entries[place])
     }
 
     /// Changes a subscription in place.
     pub fn update(&mut self, node: NodeId, session: u32, change: impl FnOnce(&mut Entry)) {
         let here = self.tree.get_mut(node);
-        if let Some(entry) = here.entries.iter_mut().find(|entry| entry.session == session) {
+        if let Ok(place) = here.place(session) {
+            let entry = &mut here.entries[place];
             let before = entry.is_durable();
             change(entry);
             here.durable_entries =
@@ -192,8 +224,8 @@ impl Interest {
 
     pub fn unsubscribe(&mut self, node: NodeId, session: u32) {
         let here = self.tree.get_mut(node);
-        if let Some(index) = here.entries.iter().position(|entry| entry.session == session) {
-            let entry = here.entries.swap_remove(index);
+        if let Ok(place) = here.place(session) {
+            let entry = here.entries.remove(place);
             here.durable_entries -= u32::from(entry.is_durable());
         }
         self.touched(node);
@@ -223,7 +255,7 @@ impl Interest {
             here.shards.push((shard, level));
             here.shards.sort_unstable_by_key(|(shard, _)| *shard);
         }
-        self.routes.clear();
+        self.forget_routes();
         self.tree.prune(node, Interests::is_needed);
     }
 
@@ -254,7 +286,7 @@ impl Interest {
     }
 
     fn touched(&mut self, node: NodeId) {
-        self.routes.clear();
+        self.forget_routes();
         if self.alone {
             return;
         }
@@ -339,6 +371,25 @@ mod tests {
         interest.unsubscribe(node, 1);
         assert_eq!(tell(&mut interest), Some(("a".to_owned(), Level::None)));
         assert!(interest.tree.find("a").is_none());
+    }
+
+    #[test]
+    fn cached_routes_are_bounded_by_bytes() {
+        let mut interest = Interest::new(1, 1);
+        for session in 0..100 {
+            interest.subscribe("#", entry(session, Qos::AtMostOnce, false));
+        }
+        let mut most = 0;
+        for n in 0..10_000 {
+            assert_eq!(interest.route(&format!("{n:0500}")).targets.len(), 100);
+            most = most.max(interest.routes_bytes);
+        }
+        assert!((ROUTES_BYTES_MAX / 2..=ROUTES_BYTES_MAX).contains(&most), "{most}");
+        for session in 100..200_000 {
+            interest.subscribe("#", entry(session, Qos::AtMostOnce, false));
+        }
+        assert_eq!(interest.route("a").targets.len(), 200_000);
+        assert_eq!(interest.routes_bytes, 0, "a large route is not kept");
     }
 
     #[test]
