@@ -126,7 +126,7 @@ impl Shard {
         let Some(it) = self.connections.get(connection) else { return };
         let waiting = it.output.len();
         let full = waiting >= self.settings.output_max_bytes as usize
-            || (waiting > 0 && self.memory_bytes() > self.settings.memory_bytes_max);
+            || (waiting > 0 && self.is_over_budget());
         if waiting > self.settings.output_high_bytes as usize {
             self.congested(key);
         }
@@ -195,7 +195,7 @@ impl Shard {
     }
 
     fn enqueue(&mut self, key: Key, terms: Terms, parcel: &mut Parcel<'_>) {
-        let over_budget = self.memory_bytes() > self.settings.memory_bytes_max;
+        let over_budget = self.is_over_budget();
         let Some(session) = self.sessions.get_mut(key) else { return };
         let cost = (parcel.publication.topic.len()
             + parcel.publication.payload.len()

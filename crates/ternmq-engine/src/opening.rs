@@ -36,7 +36,8 @@ use crate::slab::{Key, Slab};
 
 /// What one page of retained messages may hold.
 const PAGE: PageLimit = PageLimit { messages: 256, bytes: 256 << 10 };
-/// Messages held back for one opening; beyond, live messages no longer wait for retained ones.
+/// Messages held back for one opening. Beyond, or beyond the bytes of a queue, or when memory is
+/// short, live messages no longer wait for retained ones.
 const HELD_MAX: usize = 10_000;
 
 /// A subscription whose retained messages are on their way.
@@ -50,6 +51,7 @@ pub struct Opening {
     /// Shards that own topics which may match.
     sources: Vec<Source>,
     held: Vec<Held>,
+    held_bytes: u64,
     /// Live messages behind the marks wait.
     holds: bool,
     /// This shard's outbox entry that was half routed when the subscription came.
@@ -111,6 +113,7 @@ impl Opening {
             marks: vec![own],
             sources,
             held: Vec::new(),
+            held_bytes: 0,
             holds: true,
             after_outbox: None,
             started: false,
@@ -123,6 +126,18 @@ impl Opening {
     fn is_behind_mark(&self, stamp: Stamp) -> Option<bool> {
         let mark = self.marks.iter().find(|mark| mark.shard == stamp.shard)?;
         Some(stamp.number > mark.stamp)
+    }
+
+    /// Keeps a message in its place among those that are held back.
+    fn hold(&mut self, held: Held) {
+        let place = self.held.partition_point(|other| other.arrival < held.arrival);
+        self.held_bytes += held.item.message.cost();
+        self.held.insert(place, held);
+    }
+
+    fn take_held(&mut self) -> Vec<Held> {
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held)
     }
 
     fn holds_back(&self, stamp: Stamp) -> bool {
@@ -304,10 +319,11 @@ impl Shard {
     fn set_mark(&mut self, key: Key, mark: Mark) {
         let Some(opening) = self.openings.all.get_mut(key) else { return };
         opening.marks.push(mark);
-        let (stays, goes): (Vec<_>, Vec<_>) = std::mem::take(&mut opening.held)
+        let (stays, goes): (Vec<_>, Vec<_>) = opening
+            .take_held()
             .into_iter()
             .partition(|held| opening.holds_back(held.item.message.view().stamp));
-        opening.held = stays;
+        stays.into_iter().for_each(|held| opening.hold(held));
         let session = opening.session;
         for held in goes {
             self.hand_on(session, held);
@@ -335,12 +351,13 @@ impl Shard {
             ticket: terms.ticket,
         };
         self.openings.arrivals += 1;
-        opening.held.push(Held { arrival: self.openings.arrivals, item });
+        opening.hold(Held { arrival: self.openings.arrivals, item });
+        let (count, bytes) = (opening.held.len(), opening.held_bytes);
         if self.sessions.get(opening.session).is_some_and(|it| it.is_durable()) {
             parcel.staged = true;
             self.staged += 1;
         }
-        if opening.held.len() > HELD_MAX {
+        if count > HELD_MAX || bytes > self.settings.queue_bytes_max || self.is_over_budget() {
             self.hold_no_longer(key);
         }
     }
@@ -419,7 +436,7 @@ impl Shard {
         let Some(opening) = self.openings.all.get_mut(key) else { return };
         opening.holds = false;
         let session = opening.session;
-        for held in std::mem::take(&mut opening.held) {
+        for held in opening.take_held() {
             if !planted::is(Bug::DropHeldBack) {
                 self.hand_on(session, held);
             }
@@ -437,8 +454,7 @@ impl Shard {
             })
         });
         if let Some(opening) = next.and_then(|key| self.openings.all.get_mut(key)) {
-            let place = opening.held.partition_point(|other| other.arrival < held.arrival);
-            return opening.held.insert(place, held);
+            return opening.hold(held);
         }
         let Queued { message, qos, retain, identifiers, ticket } = held.item;
         let mut parcel = Parcel::new(message.view());

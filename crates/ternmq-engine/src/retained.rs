@@ -148,8 +148,7 @@ impl Shard {
             + (publication.topic.len() + publication.payload.len()) as u64;
         count > self.settings.retained_count_max
             || bytes > self.settings.retained_bytes_max
-            || (bytes > self.retained.bytes()
-                && self.memory_bytes() > self.settings.memory_bytes_max)
+            || (bytes > self.retained.bytes() && self.is_over_budget())
     }
 }
 

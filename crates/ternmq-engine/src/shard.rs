@@ -206,11 +206,16 @@ impl Shard {
         self.tally.bytes() + self.stats.output_bytes
     }
 
+    /// Whether nothing more may be kept.
+    pub fn is_over_budget(&self) -> bool {
+        self.memory_bytes() > self.settings.memory_bytes_max
+    }
+
     /// Bytes of output beyond which a connection that does not read is not heard either, or every
     /// request would add an answer. Messages alone never come so far, except when memory is short.
     pub fn unread_output_max(&self) -> usize {
         let Settings { output_high_bytes, output_max_bytes, packet_bytes_max, .. } = self.settings;
-        if self.memory_bytes() > self.settings.memory_bytes_max {
+        if self.is_over_budget() {
             return output_high_bytes as usize;
         }
         output_max_bytes as usize + packet_bytes_max as usize

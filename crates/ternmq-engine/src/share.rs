@@ -460,7 +460,7 @@ impl Shard {
         let publication = &parcel.publication;
         let cost =
             (publication.topic.len() + publication.payload.len()) as u64 + MESSAGE_OVERHEAD_BYTES;
-        let over_budget = self.memory_bytes() > self.settings.memory_bytes_max;
+        let over_budget = self.is_over_budget();
         let Some(group) = self.shares.groups.get_mut(key) else { return };
         let full = group.unsent.len() >= self.settings.queue_messages_max as usize
             || group.unsent_bytes + cost > self.settings.queue_bytes_max;

@@ -653,3 +653,26 @@ fn retained_messages_count_for_the_memory_of_all() {
     world.publish_with(writer, "t/0", "shorter", 1, true, &[]);
     assert_eq!(world.seen(writer).last().unwrap(), "PUBACK #21 0x10", "less is always welcome");
 }
+
+#[test]
+fn what_waits_behind_retained_messages_is_bounded_like_a_queue() {
+    let settings =
+        Settings { queue_bytes_max: 100_000, output_high_bytes: 1, ..Settings::default() };
+    let mut world = World::with(settings);
+    let writer = world.client("writer", 0);
+    let payload = "x".repeat(1_000);
+    for n in 0..300 {
+        world.publish_with(writer, &format!("kept/{n}"), &payload, 1, true, &[]);
+    }
+    let reader = world.client("reader", 0);
+    world.stall(reader, true);
+    world.subscribe(reader, "#", 1);
+    let before = world.nodes[0].stats().message_bytes;
+    for _ in 0..500 {
+        world.publish(writer, "live", &payload, 1);
+        world.pass_millis(300);
+    }
+    let stats = world.nodes[0].stats();
+    assert!(stats.message_bytes - before < 210_000, "{}", stats.message_bytes - before);
+    assert!(stats.dropped_for(DropReason::QueueFull) > 0);
+}
