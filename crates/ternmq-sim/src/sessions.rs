@@ -15,8 +15,6 @@ pub enum Presence {
     Continued,
     /// 0: a new session.
     New,
-    /// The session expired just now: both answers can be true.
-    Either,
 }
 
 /// A session.
@@ -28,9 +26,6 @@ pub struct Session {
     pub opened: Tick,
     /// Its last moment, once it has ended.
     pub ended: Option<Tick>,
-    /// Nobody can say from outside whether it was continued when it expired, or which of two
-    /// sessions this is: not to be judged.
-    pub uncertain: bool,
     /// Session expiry in force; 0: it ends with its connection.
     pub expiry_seconds: u32,
     /// Whether it outlived its connection from its first CONNECT to its last.
@@ -51,8 +46,6 @@ impl Session {
 }
 
 const SECOND: u64 = 1_000_000;
-/// How late a broker may notice that a session has expired, in microseconds.
-const EXPIRY_TOLERANCE: u64 = SECOND;
 
 /// All sessions of a run. Feed it with what happens, in order.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +102,6 @@ impl SessionBook {
             Some(_) if terms.clean_start => Presence::New,
             Some(session) if session.ended.is_some() => Presence::New,
             Some(session) if at < session.expires_at() => Presence::Continued,
-            Some(session) if at < session.expires_at() + EXPIRY_TOLERANCE => Presence::Either,
             Some(_) => Presence::New,
         };
         let number_of_session = match (presence, old) {
@@ -133,12 +125,9 @@ impl SessionBook {
         terms: &Connection,
         old: Option<SessionNo>,
     ) -> SessionNo {
-        let mut uncertain = false;
         if let Some(old) = old {
             let old = &mut self.sessions[old.0 as usize];
             let expired = at >= old.expires_at();
-            uncertain = !terms.clean_start && expired && at < old.expires_at() + EXPIRY_TOLERANCE;
-            old.uncertain |= uncertain;
             // Nobody can say when exactly one that expired was forgotten.
             old.ended.get_or_insert(if expired { old.closed } else { tick });
         }
@@ -146,7 +135,6 @@ impl SessionBook {
             client: terms.client,
             opened: tick,
             ended: None,
-            uncertain,
             expiry_seconds: terms.expiry_seconds,
             was_durable: terms.expiry_seconds > 0,
             connection: None,
@@ -212,13 +200,11 @@ mod tests {
         };
         assert_eq!(open(0, 0, terms(false, 10)), Presence::New);
         assert_eq!(open(9 * SECOND, 1, terms(false, 10)), Presence::Continued);
-        assert_eq!(open(19 * SECOND + 5, 2, terms(false, 10)), Presence::Either);
+        assert_eq!(open(19 * SECOND + 5, 2, terms(false, 10)), Presence::New);
         assert_eq!(open(40 * SECOND, 3, terms(false, 10)), Presence::New);
         assert_eq!(open(41 * SECOND, 4, terms(true, 0)), Presence::New);
         assert_eq!(open(41 * SECOND, 5, terms(false, 0)), Presence::New);
         assert_eq!(book.len(), 5);
-        assert!(book.get(book.of(ConnectionNo(2))).uncertain);
-        assert!(!book.get(book.of(ConnectionNo(3))).uncertain);
     }
 
     #[test]

@@ -23,9 +23,6 @@ const COMMIT_MAX: u64 = 50_000;
 /// Judges all deliveries.
 pub fn check(facts: &Facts<'_>, verdict: &mut Verdict) {
     for sent in &facts.sent {
-        if facts.sessions.get(sent.session).uncertain {
-            continue;
-        }
         if let Some(message) = sent.publish.message {
             check_sent(facts, verdict, sent, message);
         }
@@ -190,9 +187,8 @@ fn check_expiry(facts: &Facts<'_>, verdict: &mut Verdict, sent: &Sent, number: M
 
 /// Copies of one message in one session: as the broker sent them, and as the application got them.
 fn check_copies(facts: &Facts<'_>, verdict: &mut Verdict) {
-    let judged = |session: SessionNo| !facts.sessions.get(session).uncertain;
     let sent = facts.sent.iter().filter_map(|sent| {
-        let counts = !sent.publish.dup && !sent.publish.retain && judged(sent.session);
+        let counts = !sent.publish.dup && !sent.publish.retain;
         let message = sent.publish.message?;
         counts.then_some((sent.session, message, sent.tick))
     });
@@ -200,11 +196,7 @@ fn check_copies(facts: &Facts<'_>, verdict: &mut Verdict) {
     let arrived = facts.arrivals.iter().filter_map(|arrival| {
         let delivered = &arrival.delivered;
         let counts = delivered.qos == Qos::ExactlyOnce && !delivered.retain;
-        (counts && judged(arrival.session)).then_some((
-            arrival.session,
-            delivered.message,
-            arrival.tick,
-        ))
+        counts.then_some((arrival.session, delivered.message, arrival.tick))
     });
     count_copies(facts, verdict, arrived.collect(), "exactly-once");
 }
@@ -266,7 +258,7 @@ fn check_missing(facts: &Facts<'_>, verdict: &mut Verdict) {
     for subscription in &facts.subscriptions {
         let session = facts.sessions.get(subscription.session);
         let shared = facts.history.filter(subscription.filter).share.is_some();
-        if shared || session.ended.is_some() || session.uncertain {
+        if shared || session.ended.is_some() {
             continue;
         }
         for (index, message) in facts.history.messages.iter().enumerate() {

@@ -117,7 +117,6 @@ fn owes(
     if facts.history.filter(subscription.filter).share.is_some()
         || !facts.history.matches(subscription.filter, message.topic)
         || !session.was_durable
-        || session.uncertain
         || message.expiry_seconds.is_some()
     {
         return false;
@@ -134,7 +133,7 @@ fn check_subscriptions(facts: &Facts<'_>, verdict: &mut Verdict, commits: &Commi
     for subscription in &facts.subscriptions {
         let session = facts.sessions.get(subscription.session);
         let Some(shard) = shard_of(facts, subscription.session) else { continue };
-        if !session.was_durable || session.uncertain {
+        if !session.was_durable {
             continue;
         }
         let first = subscription.versions.first();

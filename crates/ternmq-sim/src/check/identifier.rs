@@ -57,7 +57,7 @@ pub fn check(facts: &Facts<'_>, verdict: &mut Verdict) {
                 let session = facts.sessions.of(connection);
                 let flight = &mut flights[session.0 as usize];
                 let is_current = flight.current == Some(connection);
-                if is_current && !facts.sessions.get(session).uncertain {
+                if is_current {
                     check_size(facts, verdict, tick, connection, written);
                     note_down(facts, verdict, flight, tick, connection, flow);
                 }
@@ -197,7 +197,7 @@ fn check_size(
 fn check_leaks(facts: &Facts<'_>, verdict: &mut Verdict, flights: &[Flight]) {
     let end = facts.history.log.last().map_or(0, |entry| entry.at);
     for (number, session) in facts.sessions.iter() {
-        if session.ended.is_some() || session.uncertain || session.connection.is_none() {
+        if session.ended.is_some() || session.connection.is_none() {
             continue;
         }
         let SessionNo(index) = number;

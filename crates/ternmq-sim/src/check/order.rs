@@ -36,8 +36,7 @@ fn check_streams(facts: &Facts<'_>, verdict: &mut Verdict) {
         let message = facts.history.message(delivered.message);
         let Some(publisher) = facts.publication(delivered.message).session else { continue };
         let shared = facts.matching(arrival.session, message.topic, true).next().is_some();
-        let uncertain = facts.sessions.get(arrival.session).uncertain;
-        if message.is_will || shared || uncertain {
+        if message.is_will || shared {
             continue;
         }
         let stream = Stream {

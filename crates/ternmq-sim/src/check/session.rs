@@ -20,7 +20,6 @@ pub fn check(facts: &Facts<'_>, verdict: &mut Verdict) {
             _ if facts.terms(greeting.connection).version == Version::V31 => true,
             Presence::Continued => greeting.session_present,
             Presence::New => !greeting.session_present,
-            Presence::Either => true,
         };
         verdict.expect(truth, "session-present", at, || {
             format!(

@@ -18,8 +18,7 @@ pub fn check(facts: &Facts<'_>, verdict: &mut Verdict) {
         }
         let members: Vec<&Subscription> =
             facts.subscriptions.iter().filter(|it| it.filter == filter).collect();
-        let certain = members.iter().all(|it| !facts.sessions.get(it.session).uncertain);
-        if members.is_empty() || !certain {
+        if members.is_empty() {
             continue;
         }
         for (index, message) in facts.history.messages.iter().enumerate() {

@@ -8,7 +8,7 @@ use crate::facts::{Facts, Subscription};
 use crate::history::{ConnectionNo, Ending, Event, MessageNo, Tick, WillTerms};
 
 const SECOND: u64 = 1_000_000;
-/// How late a will may be published, in microseconds.
+/// How long it may take until one that was published has arrived everywhere, in microseconds.
 const LATE_MAX: u64 = SECOND;
 
 /// What has to become of a will.
@@ -18,8 +18,6 @@ enum Fate {
     Never,
     /// It must be published, and not before this time.
     Due(u64),
-    /// It was due at this time, and a resume came at the same moment.
-    Either(u64),
 }
 
 /// Life of a connection.
@@ -35,9 +33,6 @@ pub fn check(facts: &Facts<'_>, verdict: &mut Verdict) {
     for (index, connection) in facts.history.connections.iter().enumerate() {
         let number = ConnectionNo(index as u32);
         let Some(will) = connection.will else { continue };
-        if facts.sessions.get(facts.sessions.of(number)).uncertain {
-            continue;
-        }
         let fate = fate(facts, &lives, number, will);
         check_sent(facts, verdict, will.message, fate);
         if let (Fate::Due(due), Some((closed, _))) = (fate, lives[index].closed) {
@@ -80,13 +75,7 @@ fn fate(facts: &Facts<'_>, lives: &[Life], number: ConnectionNo, will: WillTerms
     if !same {
         return Fate::Due(due.min(resumed_at));
     }
-    if resumed_at < due {
-        Fate::Never
-    } else if resumed_at < due + LATE_MAX && due > closed_at {
-        Fate::Either(due)
-    } else {
-        Fate::Due(due)
-    }
+    if resumed_at < due { Fate::Never } else { Fate::Due(due) }
 }
 
 fn check_sent(facts: &Facts<'_>, verdict: &mut Verdict, will: MessageNo, fate: Fate) {
@@ -96,7 +85,7 @@ fn check_sent(facts: &Facts<'_>, verdict: &mut Verdict, will: MessageNo, fate: F
             Fate::Never => verdict.expect(false, "will-unexpected", at, || {
                 format!("will {will:?} was sent to {:?} and had been removed", sent.session)
             }),
-            Fate::Due(due) | Fate::Either(due) => {
+            Fate::Due(due) => {
                 verdict.expect(sent.written.encoded_at >= due, "will-early", at, || {
                     format!("will {will:?} was sent {} us too early", due - at.min(due))
                 });
@@ -133,6 +122,5 @@ fn owes(facts: &Facts<'_>, subscription: &Subscription, will: MessageNo, closed:
         && subscription.covers_from().is_some_and(|from| from < closed)
         && subscription.unsubscribed.is_none()
         && session.ended.is_none()
-        && !session.uncertain
         && level.is_some_and(|level| level > Qos::AtMostOnce)
 }
