@@ -165,6 +165,20 @@ impl Books {
         }
     }
 
+    /// A subscription with those that are wanted right after it and can go into the same packet:
+    /// there is one identifier for all of them.
+    fn with_neighbours(&mut self, first: Wanted) -> Vec<Wanted> {
+        let mut filters = vec![first];
+        while filters.len() < FILTERS_MAX
+            && let Some(Todo::Subscribe(next)) = self.todo.front().copied()
+            && next.identifier == first.identifier
+        {
+            self.todo.pop_front();
+            filters.push(next);
+        }
+        filters
+    }
+
     /// Sends something that the application wants.
     pub fn send(
         &mut self,
@@ -186,8 +200,10 @@ impl Books {
             }
             Todo::Subscribe(wanted) => {
                 let id = self.next_id();
-                packets::put_subscribe(out, version, id, wanted, history);
-                self.asked.push((id, todo));
+                let filters = self.with_neighbours(wanted);
+                packets::put_subscribe(out, version, id, &filters, history);
+                let asked = filters.into_iter().map(|wanted| (id, Todo::Subscribe(wanted)));
+                self.asked.extend(asked);
             }
             Todo::Unsubscribe(filter) => {
                 let id = self.next_id();
@@ -198,5 +214,7 @@ impl Books {
     }
 }
 
+/// Filters in one SUBSCRIBE.
+const FILTERS_MAX: usize = 3;
 /// Identifiers are taken from `1..=64`, so that they come round again within a run.
 const IDENTIFIER_MAX: u16 = 64;

@@ -112,25 +112,25 @@ pub fn put_step(out: &mut Vec<u8>, version: Version, step: Step) {
     encode_ack(out, version, kind, id, code, Properties::EMPTY);
 }
 
-/// SUBSCRIBE to one filter.
+/// SUBSCRIBE to some filters, which have the same identifier.
 pub fn put_subscribe(
     out: &mut Vec<u8>,
     version: Version,
     id: PacketId,
-    wanted: Wanted,
+    wanted: &[Wanted],
     history: &History,
 ) {
     let mut properties = PropertyBuf::new();
-    if version.has_properties() && wanted.identifier > 0 {
-        properties.push(Property::SubscriptionIdentifier(wanted.identifier));
+    let identifier = wanted.first().map_or(0, |it| it.identifier);
+    if version.has_properties() && identifier > 0 {
+        properties.push(Property::SubscriptionIdentifier(identifier));
     }
-    let filter = history.filter(wanted.filter).text.as_str();
-    let options = if version.has_properties() {
-        wanted.options
-    } else {
-        SubscriptionOptions::from(wanted.options.qos)
+    let options = |it: &Wanted| match version {
+        Version::V5 => it.options,
+        Version::V31 | Version::V311 => SubscriptionOptions::from(it.options.qos),
     };
-    let filters = [(filter, options)];
+    let filters: Vec<_> =
+        wanted.iter().map(|it| (history.filter(it.filter).text.as_str(), options(it))).collect();
     let subscribe = Subscribe::new(id, properties.as_properties(), &filters);
     put(out, version, &Packet::Subscribe(subscribe));
 }
