@@ -156,3 +156,21 @@ def test_retained_messages_share_the_budget(start_broker, pair, connect, topic):
     talk()
     wait_until(lambda: observer.inbox and int(observer.inbox[-1].payload) > 1000, "the drops in $SYS")
     assert peak.grown < 48 * MIB
+
+
+def test_subscriptions_have_a_budget(start_broker, pair):
+    """Long filters, far fewer than a session may have, are refused in time; what there was goes on."""
+    broker = start_broker(shards=2, settings=["limit.memory=64MiB"])
+    talk = pair(broker)
+    peak = Peak(broker)
+    with greedy(broker, "greedy") as connection:
+        connection.settimeout(PATIENCE)
+        answers = []
+        for i in range(1000):
+            connection.sendall(wire.subscribe(1, f"{i}/".ljust(60_000, "x"), 1))
+            answers.append(connection.recv(5)[4])
+        peak.watch()
+        talk()
+    granted = answers.count(1)
+    assert answers == [1] * granted + [0x80] * (1000 - granted) and 50 < granted < 500
+    assert peak.grown < 64 * MIB

@@ -149,8 +149,10 @@ impl Shards {
 
 /// One shard's share of the memory that clients can fill.
 struct Budget {
-    /// For the engine: messages and output.
-    engine_bytes: u64,
+    /// Messages and output.
+    message_bytes: u64,
+    /// Sessions, subscriptions and wills.
+    state_bytes: u64,
     /// For unfinished packets.
     kept_bytes: usize,
 }
@@ -165,8 +167,10 @@ impl Budget {
         // A buffer may be twice as large as the packet that grows in it.
         let one_packet = 2 * u64::from(config.limit.packet_bytes);
         let kept_bytes = (share / 8).max(one_packet);
+        let state_bytes = share / 4;
         Budget {
-            engine_bytes: share.saturating_sub(kept_bytes).max(share / 2),
+            message_bytes: share.saturating_sub(state_bytes + kept_bytes).max(share / 2),
+            state_bytes,
             kept_bytes: usize::try_from(kept_bytes).unwrap_or(usize::MAX),
         }
     }
@@ -198,7 +202,8 @@ fn settings(config: &Config, shards: u16, budget: &Budget) -> Settings {
         retained_bytes_max: config.limit.retained_bytes.div_ceil(u64::from(shards)),
         subscriptions_max: config.session.subscriptions_max,
         topic_levels_max: config.limit.topic_levels,
-        memory_bytes_max: budget.engine_bytes,
+        memory_bytes_max: budget.message_bytes,
+        state_bytes_max: budget.state_bytes,
         ..Settings::default()
     }
 }

@@ -17,10 +17,11 @@ use crate::gate::Gate;
 use crate::message::{Publication, Publisher, forwardable};
 use crate::output::Output;
 use crate::placement::client_number;
-use crate::session::{Queue, Session, Will};
+use crate::session::{Queue, SESSION_BYTES, Session, Will};
 use crate::shard::{Fault, Flow, Held, Shard};
 use crate::slab::Key;
 use crate::stats::DropReason;
+use crate::tally::Tally;
 use crate::time::SECOND;
 use crate::timer::Timer;
 
@@ -41,7 +42,7 @@ impl Shard {
     pub fn handle_connect(&mut self, connect: &Connect<'_>, attributes: Attributes) -> Key {
         let client_id = attributes.assigned_client_id.as_deref().unwrap_or(connect.client_id);
         let expiry_seconds = self.session_expiry(connect);
-        let refusal = self.refusal(connect, client_id);
+        let refusal = self.refusal(connect, client_id, expiry_seconds);
         let silence_max = self.silence_max(connect.keep_alive);
         let key = self.connections.insert(Connection {
             link: ternmq_proto::connection::Connection::new(Side::Server, self.terms(connect)),
@@ -197,7 +198,7 @@ impl Shard {
         let session = known.unwrap_or_else(|| self.new_session(client_id, connect.version));
         self.set_expiry(session, expiry_seconds);
         let receive_maximum = self.receive_maximum(connect);
-        let will = connect.will.as_ref().map(|will| Box::new(will_of(will)));
+        let will = connect.will.as_ref().map(|will| Box::new(will_of(will, &self.state)));
         if let Some(session) = self.sessions.get_mut(session) {
             session.version = connect.version;
             session.expires = 0;
@@ -255,6 +256,7 @@ impl Shard {
             congested_since: 0,
             slow: false,
             pumping: false,
+            _charge: self.state.charge(SESSION_BYTES + client_id.len() as u64),
         });
         self.client_ids.insert(client_id, key);
         self.stats.sessions += 1;
@@ -411,9 +413,18 @@ impl Shard {
         }
     }
 
-    fn refusal(&self, connect: &Connect<'_>, client_id: &str) -> Option<ReasonCode> {
+    fn refusal(
+        &self,
+        connect: &Connect<'_>,
+        client_id: &str,
+        expiry_seconds: u32,
+    ) -> Option<ReasonCode> {
         if client_id.is_empty() || (connect.version == Version::V31 && client_id.len() > 1_024) {
             return Some(ReasonCode::ClientIdentifierNotValid);
+        }
+        let stays = expiry_seconds > 0 || connect.will.is_some();
+        if stays && self.is_full_of_state() && !self.client_ids.contains_key(client_id) {
+            return Some(ReasonCode::QuotaExceeded);
         }
         let will = connect.will.as_ref()?;
         let levels = will.topic.split('/').count();
@@ -504,13 +515,15 @@ impl Shard {
     }
 }
 
-fn will_of(will: &ternmq_proto::packet::Will<'_>) -> Will {
+fn will_of(will: &ternmq_proto::packet::Will<'_>, state: &Tally) -> Will {
     let mut scratch = PropertyBuf::new();
     let mut properties = PropertyBuf::new();
     for property in forwardable(will.properties, &mut scratch).iter() {
         properties.push(property);
     }
+    let bytes = will.topic.len() + will.payload.len() + properties.as_properties().as_bytes().len();
     Will {
+        _charge: state.charge((bytes + size_of::<Will>()) as u64),
         topic: will.topic.into(),
         payload: will.payload.into(),
         properties,

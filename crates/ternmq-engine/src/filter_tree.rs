@@ -24,6 +24,8 @@ pub struct FilterTree<T> {
     nodes: Vec<Node<T>>,
     free: Vec<u32>,
     edges: HashMap<Edge, u32, Hasher>,
+    /// Of the texts of all levels.
+    text_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,15 @@ impl<T: Default> FilterTree<T> {
             nodes: vec![root],
             free: Vec::new(),
             edges: HashMap::with_hasher(Hasher::with_seed(seed)),
+            text_bytes: 0,
         }
+    }
+
+    /// What the nodes cost, without what their values have on the heap.
+    pub fn bytes(&self) -> u64 {
+        // A level is counted by its references; an edge has its place in a table that is not full.
+        let node = size_of::<Node<T>>() + 2 * size_of::<(Edge, u32)>() + 2 * size_of::<usize>();
+        self.text_bytes + (self.edges.len() * node) as u64
     }
 
     /// The node of a filter, made if need be.
@@ -155,6 +165,7 @@ impl<T: Default> FilterTree<T> {
 
     fn add_child(&mut self, parent: u32, level: &str) -> u32 {
         let text: Rc<str> = Rc::from(level);
+        self.text_bytes += level.len() as u64;
         let node = Node {
             parent,
             level: Rc::clone(&text),
@@ -189,6 +200,7 @@ impl<T: Default> FilterTree<T> {
         let parent = self.nodes[at as usize].parent;
         let level = Rc::clone(&self.nodes[at as usize].level);
         self.edges.remove(&EdgeRef { parent, level: &level });
+        self.text_bytes -= level.len() as u64;
         self.nodes[at as usize].value = T::default();
         self.free.push(at);
         let above = &mut self.nodes[parent as usize];

@@ -135,6 +135,8 @@ impl Route {
 #[derive(Debug)]
 pub struct Interest {
     tree: FilterTree<Interests>,
+    /// Subscriptions of sessions of this shard.
+    entries: u64,
     routes: HashMap<Box<str>, Rc<Route>, Hasher>,
     routes_bytes: usize,
     /// Filters whose level is no longer what was announced.
@@ -146,11 +148,17 @@ impl Interest {
     pub fn new(seed: u64, shards: u16) -> Self {
         Interest {
             tree: FilterTree::new(seed),
+            entries: 0,
             routes: HashMap::with_hasher(Hasher::with_seed(seed)),
             routes_bytes: 0,
             changed: Vec::new(),
             alone: shards <= 1,
         }
+    }
+
+    /// What all subscriptions cost, those that other shards have told of among them.
+    pub fn bytes(&self) -> u64 {
+        self.tree.bytes() + self.entries * 2 * size_of::<Entry>() as u64
     }
 
     /// Who gets a message on this topic.
@@ -186,7 +194,10 @@ impl Interest {
                 here.durable_entries -= u32::from(here.entries[known].is_durable());
                 here.entries[known] = entry;
             }
-            Err(place) => here.entries.insert(place, entry),
+            Err(place) => {
+                here.entries.insert(place, entry);
+                self.entries += 1;
+            }
         }
         here.durable_entries += u32::from(entry.is_durable());
         self.touched(node);
@@ -226,6 +237,7 @@ impl Interest {
         let here = self.tree.get_mut(node);
         if let Ok(place) = here.place(session) {
             let entry = here.entries.remove(place);
+            self.entries -= 1;
             here.durable_entries -= u32::from(entry.is_durable());
         }
         self.touched(node);

@@ -31,6 +31,7 @@ mod share;
 mod slab;
 mod stats;
 mod subscribe;
+mod tally;
 mod time;
 mod timer;
 pub mod view;

@@ -1,12 +1,12 @@
 //! A message on its way: [`Publication`] is the borrowed view that hops through a turn, [`Message`]
 //! the owned and shared copy that waits in queues.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use ternmq_proto::{Properties, Property, PropertyBuf, Qos};
 
 use crate::placement::{PartitionId, ShardId};
+use crate::tally::{Charge, Tally};
 use crate::time::SECOND;
 
 /// Identifies one publication on its node, in the order in which its shard accepted them.
@@ -87,17 +87,7 @@ pub struct Message {
     expires: u64,
     publisher: Publisher,
     stamp: Stamp,
-    tally: Tally,
-}
-
-/// Bytes of all messages that a shard holds.
-#[derive(Debug, Clone, Default)]
-pub struct Tally(Rc<Cell<u64>>);
-
-impl Tally {
-    pub fn bytes(&self) -> u64 {
-        self.0.get()
-    }
+    _charge: Charge,
 }
 
 /// What a queued message costs beside its bytes.
@@ -112,7 +102,6 @@ impl Message {
         bytes.extend_from_slice(topic);
         bytes.extend_from_slice(properties);
         bytes.extend_from_slice(publication.payload);
-        tally.0.set(tally.0.get() + total as u64 + MESSAGE_OVERHEAD_BYTES);
         Rc::new(Message {
             bytes: bytes.into_boxed_slice(),
             topic_bytes: topic.len() as u16,
@@ -122,7 +111,7 @@ impl Message {
             expires: publication.expires,
             publisher: publication.publisher,
             stamp: publication.stamp,
-            tally: tally.clone(),
+            _charge: tally.charge(total as u64 + MESSAGE_OVERHEAD_BYTES),
         })
     }
 
@@ -150,13 +139,6 @@ impl Message {
     /// What it adds to the bytes of a queue.
     pub fn cost(&self) -> u64 {
         self.bytes.len() as u64 + MESSAGE_OVERHEAD_BYTES
-    }
-}
-
-impl Drop for Message {
-    fn drop(&mut self) {
-        let cost = self.cost();
-        self.tally.0.set(self.tally.0.get() - cost);
     }
 }
 

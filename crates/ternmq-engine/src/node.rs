@@ -308,6 +308,7 @@ impl Node {
     pub fn stats(&self) -> Stats {
         let mut stats = self.shard.stats;
         stats.message_bytes = self.shard.tally.bytes();
+        stats.state_bytes = self.shard.state_bytes();
         stats
     }
 

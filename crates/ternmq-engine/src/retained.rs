@@ -220,7 +220,8 @@ fn just_after(topic: &[u8]) -> Next {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Publisher, Stamp, Tally};
+    use crate::message::{Publisher, Stamp};
+    use crate::tally::Tally;
     use ternmq_proto::{Properties, Qos};
 
     fn store(topics: &[&str]) -> Retained {

@@ -12,6 +12,7 @@ use crate::filter_tree::NodeId;
 use crate::message::{Message, Publisher};
 use crate::placement::ShardId;
 use crate::slab::Key;
+use crate::tally::Charge;
 
 #[derive(Debug)]
 pub struct Session {
@@ -39,11 +40,19 @@ pub struct Session {
     pub slow: bool,
     /// In the list of sessions to be pumped.
     pub pumping: bool,
+    pub _charge: Charge,
 }
+
+/// What a session costs beside its texts: itself, and its place in the tables.
+pub const SESSION_BYTES: u64 = size_of::<Session>() as u64 + 128;
 
 impl Session {
     pub fn is_durable(&self) -> bool {
         self.expiry_seconds > 0
+    }
+
+    pub fn membership(&self, share: &str, filter: &str) -> Option<&Membership> {
+        self.memberships.iter().find(|it| *it.share == *share && *it.filter == *filter)
     }
 }
 
@@ -56,6 +65,7 @@ pub struct Membership {
     pub home: ShardId,
     /// Never given twice by a shard: what was handed to an earlier membership is told by it.
     pub number: u64,
+    pub _charge: Charge,
 }
 
 /// The message that is published when the connection is lost.
@@ -68,6 +78,7 @@ pub struct Will {
     pub retain: bool,
     pub delay_seconds: u32,
     pub expiry_seconds: Option<u32>,
+    pub _charge: Charge,
 }
 
 /// A message that waits for one session.

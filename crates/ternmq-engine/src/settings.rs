@@ -57,6 +57,8 @@ pub struct Settings {
     pub topic_levels_max: u16,
     /// Bytes of messages and output that this shard may hold.
     pub memory_bytes_max: u64,
+    /// Bytes of sessions, subscriptions and wills beyond which there may be no more of them.
+    pub state_bytes_max: u64,
     /// Output of a connection beyond which its consumer counts as congested, in bytes.
     pub output_high_bytes: u32,
     /// Output of a connection beyond which QoS 0 messages to it are dropped, in bytes. One packet
@@ -100,6 +102,7 @@ impl Default for Settings {
             subscriptions_max: 10_000,
             topic_levels_max: 128,
             memory_bytes_max: 4 << 30,
+            state_bytes_max: 1 << 30,
             output_high_bytes: 256 << 10,
             output_max_bytes: 4 << 20,
             slow_consumer_wait_ms: 250,

@@ -21,7 +21,7 @@ use ternmq_proto::{
 use crate::connection::{Connection, Phase, Wait};
 use crate::gate::{Acknowledgement, SlotId};
 use crate::interest::Interest;
-use crate::message::{Stamp, Tally};
+use crate::message::Stamp;
 use crate::node::envelope::{Envelope, Sender};
 use crate::node::host::CommitId;
 use crate::node::lane::Lanes;
@@ -35,6 +35,7 @@ use crate::settings::{Hasher, Settings};
 use crate::share::Shares;
 use crate::slab::{Key, Slab};
 use crate::stats::Stats;
+use crate::tally::Tally;
 use crate::time::Now;
 use crate::timer::Timers;
 
@@ -43,7 +44,10 @@ pub struct Shard {
     pub settings: Settings,
     pub now: Now,
     pub stats: Stats,
+    /// Messages.
     pub tally: Tally,
+    /// What sessions keep beside messages.
+    pub state: Tally,
 
     pub connections: Slab<Connection>,
     pub sessions: Slab<Session>,
@@ -158,6 +162,7 @@ impl Shard {
             now: Now::default(),
             stats: Stats::default(),
             tally: Tally::default(),
+            state: Tally::default(),
             connections: Slab::new(),
             sessions: Slab::new(),
             client_ids: HashMap::with_hasher(Hasher::with_seed(seed)),
@@ -206,7 +211,17 @@ impl Shard {
         self.tally.bytes() + self.stats.output_bytes
     }
 
-    /// Whether nothing more may be kept.
+    /// Bytes of sessions, subscriptions and wills.
+    pub fn state_bytes(&self) -> u64 {
+        self.state.bytes() + self.interest.bytes()
+    }
+
+    /// Whether there may be no more of them.
+    pub fn is_full_of_state(&self) -> bool {
+        self.state_bytes() > self.settings.state_bytes_max
+    }
+
+    /// Whether no more messages may be kept.
     pub fn is_over_budget(&self) -> bool {
         self.memory_bytes() > self.settings.memory_bytes_max
     }

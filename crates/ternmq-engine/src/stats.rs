@@ -68,6 +68,8 @@ pub struct Stats {
     pub queued: u64,
     /// Gauge: bytes of messages held in memory, each counted once.
     pub message_bytes: u64,
+    /// Gauge: bytes of sessions, subscriptions and wills.
+    pub state_bytes: u64,
     /// Gauge: bytes of output that sockets have not taken yet.
     pub output_bytes: u64,
     /// Gauge: consumers over their wait.

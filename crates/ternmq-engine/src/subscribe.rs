@@ -4,7 +4,7 @@
 use ternmq_proto::packet::SubscriptionOptions;
 use ternmq_proto::packet::{RetainHandling, Suback, Subscribe, Unsuback, Unsubscribe};
 use ternmq_proto::planted::{self, Bug};
-use ternmq_proto::topic::parse_subscription;
+use ternmq_proto::topic::{ShareName, parse_subscription};
 use ternmq_proto::{Packet, PacketId, Properties, ReasonCode, Version};
 
 use crate::interest::{Entry, Level};
@@ -48,7 +48,7 @@ impl Shard {
                 Ok((share, filter)) => {
                     let filter = filter.as_str();
                     let wish = Wish { filter, options, identifier };
-                    self.may_subscribe(session_key, filter).map(|()| match share {
+                    self.may_subscribe(session_key, share, filter).map(|()| match share {
                         Some(share) => self.join(session_key, share.as_str(), wish, waiter),
                         None => openings.extend(self.subscribe(session_key, wish, waiter)),
                     })
@@ -196,11 +196,13 @@ impl Shard {
         let number = self.stamp().number;
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         let durable = session.is_durable();
-        let is_known = |it: &&Membership| *it.share == *share && *it.filter == *wish.filter;
-        let known = session.memberships.iter().find(is_known).cloned();
+        let known = session.membership(share, wish.filter).cloned();
         let membership = known.unwrap_or_else(|| {
-            let (share, filter) = (share.into(), wish.filter.into());
-            let membership = Membership { share, filter, home, number };
+            let (share, filter): (Box<str>, Box<str>) = (share.into(), wish.filter.into());
+            // The member and the group keep both texts.
+            let bytes = 2 * (share.len() + filter.len() + size_of::<Membership>()) as u64;
+            let _charge = self.state.charge(bytes);
+            let membership = Membership { share, filter, home, number, _charge };
             session.memberships.push(membership.clone());
             self.stats.subscriptions += 1;
             membership
@@ -268,13 +270,24 @@ impl Shard {
         }
     }
 
-    fn may_subscribe(&self, session: Key, filter: &str) -> Result<(), ReasonCode> {
+    fn may_subscribe(
+        &self,
+        key: Key,
+        share: Option<ShareName<'_>>,
+        filter: &str,
+    ) -> Result<(), ReasonCode> {
         if filter.split('/').count() > usize::from(self.settings.topic_levels_max) {
             return Err(ReasonCode::TopicFilterInvalid);
         }
-        let Some(session) = self.sessions.get(session) else { return Ok(()) };
+        let Some(session) = self.sessions.get(key) else { return Ok(()) };
         let count = session.subscriptions.len() + session.memberships.len();
-        if count >= self.settings.subscriptions_max as usize {
+        let is_full = count >= self.settings.subscriptions_max as usize || self.is_full_of_state();
+        let is_known = || match share {
+            Some(share) => session.membership(share.as_str(), filter).is_some(),
+            None => self.interest.subscription(filter, key.index).is_some(),
+        };
+        // Who subscribes again to what it has needs no more room.
+        if is_full && !is_known() {
             return Err(ReasonCode::QuotaExceeded);
         }
         Ok(())

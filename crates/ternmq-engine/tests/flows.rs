@@ -540,7 +540,7 @@ fn nothing_is_left_behind_when_everybody_has_gone() {
             assert!(node.is_idle());
             let left = (stats.sessions, stats.subscriptions, stats.queued, stats.message_bytes);
             assert_eq!(left, (0, 0, 0, 0));
-            assert_eq!((stats.connections, stats.output_bytes), (0, 0));
+            assert_eq!((stats.connections, stats.output_bytes, stats.state_bytes), (0, 0, 0));
         }
     });
 }
@@ -675,4 +675,46 @@ fn what_waits_behind_retained_messages_is_bounded_like_a_queue() {
     let stats = world.nodes[0].stats();
     assert!(stats.message_bytes - before < 210_000, "{}", stats.message_bytes - before);
     assert!(stats.dropped_for(DropReason::QueueFull) > 0);
+}
+
+#[test]
+fn sessions_subscriptions_and_wills_have_a_budget() {
+    let mut world = World::with(Settings { state_bytes_max: 20_000, ..Settings::default() });
+    let greedy = world.client("greedy", 0);
+    let filter = |n: usize| format!("{n}/{}", "x".repeat(1_500));
+    let answer = |world: &mut World, filter: &str| {
+        world.subscribe(greedy, filter, 1);
+        world.seen(greedy).pop().unwrap()
+    };
+    let refused = (0..40).position(|n| answer(&mut world, &filter(n)).contains("[97]")).unwrap();
+    assert!((5..20).contains(&refused), "{refused}");
+    assert!(world.nodes[0].stats().state_bytes < 22_000);
+    assert!(answer(&mut world, &filter(0)).ends_with("[01]"), "it has this one already");
+    assert!(answer(&mut world, "$share/g/a").contains("[97]"));
+
+    let stays = world.connect_v5("stays", 100);
+    assert_eq!(world.seen(stays), ["CONNACK 0x97", "CLOSED"]);
+    let goes = world.connect_v5("goes", 0);
+    assert_eq!(world.seen(goes), ["CONNACK 0x00"], "that is bounded by the connections");
+
+    for n in 0..refused {
+        world.unsubscribe(greedy, &filter(n));
+    }
+    world.seen(greedy);
+    world.subscribe(greedy, "$share/g/a", 1);
+    assert!(world.seen(greedy)[0].ends_with("[01]"));
+    world.client("stays", 100);
+    world.cut(greedy);
+}
+
+#[test]
+fn who_has_as_many_subscriptions_as_there_may_be_can_renew_them() {
+    let mut world = World::with(Settings { subscriptions_max: 2, ..Settings::default() });
+    let client = world.client("client", 0);
+    for (filter, code) in [("a", "[01]"), ("$share/g/b", "[01]"), ("c", "[97]"), ("a", "[01]")] {
+        world.subscribe(client, filter, 1);
+        assert!(world.seen(client)[0].ends_with(code), "{filter}");
+    }
+    world.subscribe(client, "$share/g/b", 0);
+    assert!(world.seen(client)[0].ends_with("[00]"));
 }

@@ -177,8 +177,9 @@ pub const SETTINGS: &[Setting<Config>] = &[
         kind: Kind::Bytes { bounds: (0, 1 << 50), set: |it, value| it.limit.memory = value },
         default: "0B",
         reload: Reload::Restart,
-        doc: "Memory for everything that clients can fill: queues, retained messages, output. \
-              At least 16MiB. 0B: half of what the machine, or the container, has.",
+        doc: "Memory for everything that clients can fill: queues, retained messages, output, and \
+              a quarter of it for sessions, subscriptions and wills. At least 16MiB. 0B: half of \
+              what the machine, or the container, has.",
     },
     Setting {
         key: "limit.connections",
