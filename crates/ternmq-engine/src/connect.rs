@@ -481,12 +481,14 @@ impl Shard {
         };
         let without = Connack { properties: Properties::EMPTY, ..connack };
         self.write_packet(key, &Packet::Connack(connack), Some(&Packet::Connack(without)));
-        // What is written waits in the output until `accept`.
-        if let Some(connection) = self.connections.get_mut(key) {
-            connection.dirty = false;
+        // What is written waits in the output until `accept`. Nothing is, when the client takes no
+        // packet of that size.
+        if let Some(connection) = self.connections.get_mut(key)
+            && std::mem::take(&mut connection.dirty)
+        {
+            let last = self.dirty.pop_back();
+            debug_assert_eq!(last, Some(key));
         }
-        let last = self.dirty.pop_back();
-        debug_assert_eq!(last, Some(key));
     }
 
     fn push_terms(

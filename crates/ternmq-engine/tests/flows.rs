@@ -1,6 +1,7 @@
 //! What a broker owes its clients, on one shard and on four: the same conversation must look the
 //! same to them.
 
+mod bounds;
 mod found_by_simulation;
 mod world;
 
