@@ -197,13 +197,11 @@ impl Shard {
     fn enqueue(&mut self, key: Key, terms: Terms, parcel: &mut Parcel<'_>) {
         let over_budget = self.is_over_budget();
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let cost = (parcel.publication.topic.len()
-            + parcel.publication.payload.len()
-            + parcel.publication.properties.as_bytes().len()) as u64
-            + crate::message::MESSAGE_OVERHEAD_BYTES;
+        let cost = parcel.publication.cost();
         let (messages_max, bytes_max) =
             (self.settings.queue_messages_max, self.settings.queue_bytes_max);
-        if self.settings.overflow == Overflow::DropOldest {
+        // For one that would not fit into an empty queue, none has to go.
+        if self.settings.overflow == Overflow::DropOldest && cost <= bytes_max {
             let mut gone = Vec::new();
             while session.queue.is_full(cost, messages_max, bytes_max)
                 && let Some(oldest) = session.queue.pop()

@@ -64,6 +64,12 @@ impl Publication<'_> {
     pub fn has_expired(&self, wall: u64) -> bool {
         self.expires != 0 && self.expires <= wall
     }
+
+    /// What its owned copy adds to the bytes of a queue.
+    pub fn cost(&self) -> u64 {
+        let bytes = self.topic.len() + self.properties.as_bytes().len() + self.payload.len();
+        bytes as u64 + MESSAGE_OVERHEAD_BYTES
+    }
 }
 
 /// Seconds from `wall` until `expires`, at least 1 while any time is left.
@@ -91,7 +97,7 @@ pub struct Message {
 }
 
 /// What a queued message costs beside its bytes.
-pub const MESSAGE_OVERHEAD_BYTES: u64 = 96;
+const MESSAGE_OVERHEAD_BYTES: u64 = 96;
 
 impl Message {
     pub fn new(publication: &Publication<'_>, tally: &Tally) -> Rc<Message> {

@@ -14,7 +14,7 @@ use ternmq_proto::planted::{self, Bug};
 
 use crate::deliver::{Parcel, Terms};
 use crate::interest::Level;
-use crate::message::{MESSAGE_OVERHEAD_BYTES, Message, Publication};
+use crate::message::{Message, Publication};
 use crate::node::envelope::{Envelope, Join};
 use crate::placement::{ShardId, partition_of_group, shard_of};
 use crate::session::{Membership, Ticket};
@@ -257,6 +257,11 @@ impl Group {
         self.members.iter_mut().find(|it| it.shard == shard && it.session == session)
     }
 
+    /// Whether one more of this cost would be over a bound.
+    fn is_full(&self, cost: u64, messages_max: u32, bytes_max: u64) -> bool {
+        self.unsent.len() >= messages_max as usize || self.unsent_bytes + cost > bytes_max
+    }
+
     fn push_front(&mut self, message: Rc<Message>) {
         self.unsent_bytes += message.cost();
         self.unsent.push_front(message);
@@ -458,17 +463,19 @@ impl Shard {
     /// A publication that matches the group's filter.
     pub fn give_to_group(&mut self, key: Key, parcel: &mut Parcel<'_>) {
         let publication = &parcel.publication;
-        let cost =
-            (publication.topic.len() + publication.payload.len()) as u64 + MESSAGE_OVERHEAD_BYTES;
+        let cost = publication.cost();
         let over_budget = self.is_over_budget();
+        let (messages_max, bytes_max) =
+            (self.settings.queue_messages_max, self.settings.queue_bytes_max);
         let Some(group) = self.shares.groups.get_mut(key) else { return };
-        let full = group.unsent.len() >= self.settings.queue_messages_max as usize
-            || group.unsent_bytes + cost > self.settings.queue_bytes_max;
-        if full && !over_budget && self.settings.overflow == Overflow::DropOldest {
-            group.pop();
-            self.stats.queued -= 1;
-            self.stats.drop(DropReason::QueueFull, 1);
-        } else if full || over_budget {
+        if self.settings.overflow == Overflow::DropOldest && cost <= bytes_max && !over_budget {
+            while group.is_full(cost, messages_max, bytes_max) && group.pop().is_some() {
+                self.stats.queued -= 1;
+                self.stats.drop(DropReason::QueueFull, 1);
+            }
+        }
+        let full = group.is_full(cost, messages_max, bytes_max);
+        if full || over_budget {
             parcel.refused |= self.settings.overflow == Overflow::Refuse;
             let reason = if full { DropReason::QueueFull } else { DropReason::Memory };
             return self.stats.drop(reason, 1);

@@ -1,5 +1,6 @@
 //! What one client must not be able to do to the shard and to the others.
 
+use ternmq_engine::{DropReason, Overflow, Settings, Stats};
 use ternmq_proto::{Property, Version};
 
 use crate::world::World;
@@ -16,5 +17,33 @@ fn a_client_that_takes_no_connack_does_not_silence_another() {
         world.connect(&format!("tiny{size}"), Version::V5, true, 0, None, &most);
         world.publish(writer, "t", "x", 0);
         assert_eq!(world.seen(reader), ["PUBLISH q0 t x"]);
+    }
+}
+
+#[test]
+fn a_message_larger_than_the_queue_takes_no_place_in_it() {
+    for shards in [1, 4] {
+        let settings = Settings {
+            shards,
+            queue_bytes_max: 1_000,
+            overflow: Overflow::DropOldest,
+            ..Settings::default()
+        };
+        let mut world = World::with(settings);
+        let writer = world.client("writer", 0);
+        let (plain, member) = (world.client("plain", 1_000), world.client("member", 1_000));
+        world.subscribe(plain, "t", 1);
+        world.subscribe(member, "$share/g/t", 1);
+        world.cut(plain);
+        world.cut(member);
+        world.publish(writer, "t", &"x".repeat(2_000), 1);
+        world.publish(writer, "t", "kept", 1);
+        world.publish(writer, "t", &"x".repeat(2_000), 1);
+        world.publish(writer, "t", &"y".repeat(700), 1);
+        world.publish(writer, "t", &"z".repeat(300), 1);
+        let stats: Vec<_> = world.nodes.iter().map(|node| node.stats()).collect();
+        let sum = |of: &dyn Fn(&Stats) -> u64| stats.iter().map(of).sum::<u64>();
+        assert_eq!(sum(&|it| it.queued), 2, "one for each");
+        assert_eq!(sum(&|it| it.dropped_for(DropReason::QueueFull)), 8);
     }
 }
