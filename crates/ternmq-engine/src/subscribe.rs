@@ -48,8 +48,10 @@ impl Shard {
                 Ok((share, filter)) => {
                     let filter = filter.as_str();
                     let wish = Wish { filter, options, identifier };
-                    self.may_subscribe(session_key, share, filter).map(|()| match share {
-                        Some(share) => self.join(session_key, share.as_str(), wish, waiter),
+                    let share = share.map(|share| share.as_str());
+                    let room = codes.len() < self.settings.subscriptions_max as usize;
+                    self.may_subscribe(session_key, share, filter, room).map(|()| match share {
+                        Some(share) => self.join(session_key, share, wish, waiter),
                         None => openings.extend(self.subscribe(session_key, wish, waiter)),
                     })
                 }
@@ -270,11 +272,14 @@ impl Shard {
         }
     }
 
+    /// `room`: the packet has not named more filters than a session may have; the same one over and
+    /// over would be told to every shard as often.
     fn may_subscribe(
         &self,
         key: Key,
-        share: Option<ShareName<'_>>,
+        share: Option<&str>,
         filter: &str,
+        room: bool,
     ) -> Result<(), ReasonCode> {
         if filter.split('/').count() > usize::from(self.settings.topic_levels_max) {
             return Err(ReasonCode::TopicFilterInvalid);
@@ -283,14 +288,14 @@ impl Shard {
         let count = session.subscriptions.len() + session.memberships.len();
         let is_full = count >= self.settings.subscriptions_max as usize || self.is_full_of_state();
         let is_known = || match share {
-            Some(share) => session.membership(share.as_str(), filter).is_some(),
+            Some(share) => session.membership(share, filter).is_some(),
             None => self.interest.subscription(filter, key.index).is_some(),
         };
-        // Who subscribes again to what it has needs no more room.
-        if is_full && !is_known() {
-            return Err(ReasonCode::QuotaExceeded);
+        // MQTT-3.8.4-3: what it has it may replace, however much that is.
+        if room && (!is_full || is_known()) {
+            return Ok(());
         }
-        Ok(())
+        Err(ReasonCode::QuotaExceeded)
     }
 
     fn is_v5(&self, key: Key) -> bool {

@@ -47,3 +47,16 @@ fn a_message_larger_than_the_queue_takes_no_place_in_it() {
         assert_eq!(sum(&|it| it.dropped_for(DropReason::QueueFull)), 8);
     }
 }
+
+#[test]
+fn a_full_session_may_subscribe_again_to_what_it_has() {
+    let mut world = World::with(Settings { subscriptions_max: 2, ..Settings::default() });
+    let reader = world.client("reader", 0);
+    world.subscribe(reader, "a", 0);
+    world.subscribe(reader, "$share/g/b", 0);
+    world.subscribe(reader, "c", 0);
+    world.subscribe(reader, "a", 1);
+    world.subscribe(reader, "$share/g/b", 1);
+    let expected = ["SUBACK [00]", "SUBACK [00]", "SUBACK [97]", "SUBACK [01]", "SUBACK [01]"];
+    assert_eq!(world.seen(reader), expected);
+}
