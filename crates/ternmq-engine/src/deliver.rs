@@ -48,6 +48,8 @@ impl Shard {
     /// Delivers to the sessions and groups of this shard.
     pub fn deliver_here(&mut self, publication: &Publication<'_>, route: &Route) -> Routed {
         let mut parcel = Parcel::new(*publication);
+        // What was found congested by retained messages or by those held back is nobody's pressure.
+        self.pressure = false;
         for target in &route.targets {
             self.deliver_to(target.session, route.entries_of(*target), &mut parcel);
         }

@@ -60,3 +60,17 @@ fn a_full_session_may_subscribe_again_to_what_it_has() {
     let expected = ["SUBACK [00]", "SUBACK [00]", "SUBACK [97]", "SUBACK [01]", "SUBACK [01]"];
     assert_eq!(world.seen(reader), expected);
 }
+
+#[test]
+fn retained_messages_of_one_reader_do_not_pause_anothers_publisher() {
+    let mut world = World::with(Settings { output_high_bytes: 1_000, ..Settings::default() });
+    let writer = world.client("writer", 0);
+    for n in 0..200 {
+        world.publish_with(writer, &format!("a/{n}"), &"x".repeat(100), 0, true, &[]);
+    }
+    let reader = world.client("reader", 0);
+    world.stall(reader, true);
+    world.subscribe(reader, "a/+", 0);
+    world.publish(writer, "other", "x", 0);
+    assert_eq!(world.nodes[0].stats().paused, 0);
+}
