@@ -246,16 +246,18 @@ impl Interest {
 
     /// A shared group of this shard wants the messages of its filter at this level; `None` takes it
     /// out.
-    pub fn set_group(&mut self, filter: &str, group: Key, level: Level) -> NodeId {
+    pub fn set_group(&mut self, filter: &str, group: Key, level: Level) {
         let node = self.tree.insert(filter);
         let here = self.tree.get_mut(node);
+        if level != Level::None && here.groups.contains(&(group, level)) {
+            return;
+        }
         here.groups.retain(|(known, _)| *known != group);
         if level != Level::None {
             here.groups.push((group, level));
         }
         self.touched(node);
         self.tree.prune(node, Interests::is_needed);
-        node
     }
 
     /// Another shard has told what it wants of a filter.
