@@ -18,6 +18,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use hashbrown::HashMap;
 use ternmq_proto::TopicFilter;
 use ternmq_proto::planted::{self, Bug};
 
@@ -31,6 +32,7 @@ use crate::outbox::Outbox;
 use crate::placement::ShardId;
 use crate::retained::PageLimit;
 use crate::session::{Identifiers, Queued};
+use crate::settings::Hasher;
 use crate::shard::{Shard, Then};
 use crate::slab::{Key, Slab};
 
@@ -39,6 +41,12 @@ const PAGE: PageLimit = PageLimit { messages: 256, bytes: 256 << 10 };
 /// Messages held back for one opening. Beyond, or beyond the bytes of a queue, or when memory is
 /// short, live messages no longer wait for retained ones.
 const HELD_MAX: usize = 10_000;
+/// What a query without wildcards counts as, in messages: it brings one, which may be large.
+const LONE_MESSAGE: u32 = 8;
+/// Retained messages that the openings of one session may have asked for at once: one page.
+const ASKED_MAX_OF_SESSION: u32 = PAGE.messages as u32;
+/// Retained messages that all openings of a shard may have asked for at once: 64 pages.
+const ASKED_MAX: u32 = 64 * PAGE.messages as u32;
 
 /// A subscription whose retained messages are on their way.
 #[derive(Debug)]
@@ -57,7 +65,15 @@ pub struct Opening {
     /// This shard's outbox entry that was half routed when the subscription came.
     after_outbox: Option<u64>,
     started: bool,
-    /// In the list of openings that may be able to go on.
+}
+
+/// The openings of one session.
+#[derive(Debug, Default)]
+struct OfSession {
+    openings: VecDeque<Key>,
+    /// Retained messages asked for and not yet here.
+    asked: u32,
+    /// In the list of sessions with something to ask.
     listed: bool,
 }
 
@@ -117,7 +133,6 @@ impl Opening {
             holds: true,
             after_outbox: None,
             started: false,
-            listed: false,
         }
     }
 
@@ -149,13 +164,27 @@ impl Opening {
         self.marks.iter().all(|mark| lanes.has_received(mark.shard, mark.sent))
             && self.after_outbox.is_none_or(|number| outbox.has_routed(number))
     }
+
+    /// What one answer to it may bring, in messages.
+    fn answer_size(&self) -> u32 {
+        if self.filter.contains(['+', '#']) { PAGE.messages as u32 } else { LONE_MESSAGE }
+    }
+
+    fn asked(&self) -> u32 {
+        let asked = self.sources.iter().filter(|it| it.progress == Progress::Asked).count();
+        asked as u32 * self.answer_size()
+    }
 }
 
 /// All openings of a shard, and the answers that it owes to those of others.
 #[derive(Debug)]
 pub struct Openings {
     all: Slab<Opening>,
-    active: Vec<Key>,
+    by_session: HashMap<Key, OfSession, Hasher>,
+    /// Sessions with something to ask.
+    asking: Vec<Key>,
+    /// Retained messages asked for and not yet here.
+    asked: u32,
     /// Messages ever held back.
     arrivals: u64,
     /// Announcements that are answered when the retained messages before have been kept.
@@ -173,16 +202,39 @@ struct Answer {
     sent: Option<Vec<u64>>,
 }
 
-impl Default for Openings {
-    fn default() -> Self {
-        let (active, answers) = (Vec::new(), VecDeque::new());
-        Openings { all: Slab::new(), active, arrivals: 0, answers }
-    }
-}
-
 impl Openings {
-    pub fn insert(&mut self, opening: Opening) -> Key {
-        self.all.insert(opening)
+    pub fn new(seed: u64) -> Self {
+        Openings {
+            all: Slab::new(),
+            by_session: HashMap::with_hasher(Hasher::with_seed(seed)),
+            asking: Vec::new(),
+            asked: 0,
+            arrivals: 0,
+            answers: VecDeque::new(),
+        }
+    }
+
+    fn insert(&mut self, opening: Opening) -> Key {
+        let session = opening.session;
+        let key = self.all.insert(opening);
+        self.by_session.entry(session).or_default().openings.push_back(key);
+        key
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Opening> {
+        let opening = self.all.remove(key)?;
+        self.asked -= opening.asked();
+        if let Some(of_session) = self.by_session.get_mut(&opening.session) {
+            of_session.asked -= opening.asked();
+            // Nearly always one of the first: in that order they are served.
+            if let Some(place) = of_session.openings.iter().position(|it| *it == key) {
+                of_session.openings.remove(place);
+            }
+            if of_session.openings.is_empty() {
+                self.by_session.remove(&opening.session);
+            }
+        }
+        Some(opening)
     }
 
     /// The subscription has other terms now.
@@ -202,25 +254,21 @@ impl Openings {
         self.all.len() == 0
     }
 
-    /// Whether one of them has a page to ask for.
+    /// Whether one of them may have a page to ask for.
     pub fn waits_for_room(&self) -> bool {
-        self.active.iter().filter_map(|key| self.all.get(*key)).any(|opening| {
-            opening.sources.iter().any(|it| matches!(it.progress, Progress::Ask { .. }))
-        })
+        !self.asking.is_empty()
     }
 
     pub fn end_session(&mut self, session: Key) {
-        for key in self.of_session(session) {
+        let Some(of_session) = self.by_session.remove(&session) else { return };
+        self.asked -= of_session.asked;
+        for key in of_session.openings {
             self.all.remove(key);
         }
     }
 
     pub fn owes_answers(&self) -> bool {
         !self.answers.is_empty()
-    }
-
-    fn of_session(&self, session: Key) -> Vec<Key> {
-        self.all.iter().filter(|(_, it)| it.session == session).map(|(key, _)| key).collect()
     }
 
     fn next_answer(&mut self, lanes: &Lanes, outbox: &Outbox) -> Option<Answer> {
@@ -235,14 +283,25 @@ impl Openings {
         self.answers.pop_front()
     }
 
-    fn list(&mut self, key: Key) {
-        if let Some(opening) = self.all.get_mut(key)
-            && opening.started
-            && !opening.listed
+    fn list(&mut self, session: Key) {
+        if let Some(of_session) = self.by_session.get_mut(&session)
+            && !of_session.listed
         {
-            opening.listed = true;
-            self.active.push(key);
+            of_session.listed = true;
+            self.asking.push(session);
         }
+    }
+
+    /// Which other opening of a session holds back what one of them lets go.
+    fn next_holder(&self, session: Key, publication: &Publication<'_>) -> Option<Key> {
+        let openings = &self.by_session.get(&session)?.openings;
+        openings.iter().copied().find(|key| {
+            self.all.get(*key).is_some_and(|opening| {
+                opening.holds_back(publication.stamp)
+                    && TopicFilter::parse(&opening.filter)
+                        .is_ok_and(|it| it.matches(publication.topic))
+            })
+        })
     }
 }
 
@@ -334,7 +393,8 @@ impl Shard {
     pub fn start_opening(&mut self, key: Key) {
         if let Some(opening) = self.openings.all.get_mut(key) {
             opening.started = true;
-            self.openings.list(key);
+            let session = opening.session;
+            self.openings.list(session);
         }
     }
 
@@ -364,34 +424,43 @@ impl Shard {
 
     /// Lets openings go on, as far as credit and the consumer's socket and queue reach.
     pub fn pump_openings(&mut self) {
-        for key in std::mem::take(&mut self.openings.active) {
-            if let Some(opening) = self.openings.all.get_mut(key) {
-                opening.listed = false;
-                self.pump_opening(key);
+        for session in std::mem::take(&mut self.openings.asking) {
+            if let Some(of_session) = self.openings.by_session.get_mut(&session) {
+                of_session.listed = false;
+                if !self.takes_more(session) || self.ask_for(session) {
+                    self.openings.list(session);
+                }
             }
         }
     }
 
-    fn pump_opening(&mut self, key: Key) {
-        let Some(opening) = self.openings.all.get(key) else { return };
-        let ready = opening.may_ask(&self.lanes, &self.outbox) && self.takes_more(opening.session);
-        let Some(opening) = self.openings.all.get_mut(key) else { return };
-        for source in &mut opening.sources {
-            let shard = source.shard;
-            if let Progress::Ask { after } = &source.progress
-                && ready
-                && self.lanes.is_open(shard)
-            {
-                let query =
-                    Envelope::RetainedQuery { opening: key, filter: &opening.filter, after };
-                self.lanes.request(shard, &query);
+    /// Asks for retained messages of one session: about as many as its socket and queue take, or
+    /// those of many filters would come at once. `true`: there is more to ask.
+    fn ask_for(&mut self, session: Key) -> bool {
+        let Openings { all, by_session, asked, .. } = &mut self.openings;
+        let Some(of_session) = by_session.get_mut(&session) else { return false };
+        let mut is_more = false;
+        for key in &of_session.openings {
+            let Some(opening) = all.get_mut(*key).filter(|it| it.started) else { continue };
+            let (size, ready) = (opening.answer_size(), opening.may_ask(&self.lanes, &self.outbox));
+            for source in &mut opening.sources {
+                let Progress::Ask { after } = &source.progress else { continue };
+                if of_session.asked + size > ASKED_MAX_OF_SESSION || *asked + size > ASKED_MAX {
+                    return true;
+                }
+                if !ready || !self.lanes.is_open(source.shard) {
+                    is_more = true;
+                    continue;
+                }
+                let (opening, filter) = (*key, &*opening.filter);
+                let query = Envelope::RetainedQuery { opening, filter, after };
+                self.lanes.request(source.shard, &query);
                 source.progress = Progress::Asked;
+                of_session.asked += size;
+                *asked += size;
             }
         }
-        if opening.sources.iter().all(|source| source.progress == Progress::Done) {
-            return self.close_opening(key);
-        }
-        self.openings.list(key);
+        is_more
     }
 
     /// A retained message: shown, unless it comes live.
@@ -418,17 +487,27 @@ impl Shard {
 
     pub fn on_retained_page(&mut self, from: ShardId, key: Key, more: bool, last: &str) {
         let Some(opening) = self.openings.all.get_mut(key) else { return };
+        let before = opening.asked();
         if let Some(source) = opening.sources.iter_mut().find(|source| source.shard == from) {
             source.progress =
                 if more { Progress::Ask { after: last.to_owned() } } else { Progress::Done };
         }
-        self.openings.list(key);
+        let (session, came) = (opening.session, before - opening.asked());
+        let is_done = opening.sources.iter().all(|it| it.progress == Progress::Done);
+        self.openings.asked -= came;
+        if let Some(of_session) = self.openings.by_session.get_mut(&session) {
+            of_session.asked -= came;
+        }
+        if is_done {
+            self.close_opening(key);
+        }
+        self.openings.list(session);
     }
 
     /// The subscription is open: what was held back follows.
     pub fn close_opening(&mut self, key: Key) {
         self.hold_no_longer(key);
-        let Some(opening) = self.openings.all.remove(key) else { return };
+        let Some(opening) = self.openings.remove(key) else { return };
         self.interest.update(opening.node, opening.session.index, |entry| entry.opening = None);
     }
 
@@ -447,12 +526,7 @@ impl Shard {
     /// in its old place; else it goes to the session.
     fn hand_on(&mut self, session: Key, held: Held) {
         let view = held.item.message.view();
-        let next = self.openings.of_session(session).into_iter().find(|key| {
-            self.openings.all.get(*key).is_some_and(|opening| {
-                opening.holds_back(view.stamp)
-                    && TopicFilter::parse(&opening.filter).is_ok_and(|it| it.matches(view.topic))
-            })
-        });
+        let next = self.openings.next_holder(session, &view);
         if let Some(opening) = next.and_then(|key| self.openings.all.get_mut(key)) {
             return opening.hold(held);
         }

@@ -169,7 +169,7 @@ impl Shard {
             interest: Interest::new(seed, shards),
             retained: Retained::default(),
             shares: Shares::new(seed, shards),
-            openings: Openings::default(),
+            openings: Openings::new(seed),
             outbox: Outbox::default(),
             lanes: Lanes::new(me, shards, settings.lane_credit),
             timers: Timers::default(),

@@ -49,6 +49,26 @@ fn a_message_larger_than_the_queue_takes_no_place_in_it() {
 }
 
 #[test]
+fn all_retained_messages_of_many_filters_come_to_a_reader_that_reads() {
+    for shards in [1, 4] {
+        let settings = Settings { shards, output_max_bytes: 512 << 10, ..Settings::default() };
+        let mut world = World::with(settings);
+        let writer = world.client("writer", 0);
+        let payload = "x".repeat(1_000);
+        for n in 0..2_000 {
+            world.publish_with(writer, &format!("a/{}/{n}", n % 20), &payload, 0, true, &[]);
+        }
+        let reader = world.client("reader", 0);
+        let filters: Vec<String> = (0..20).map(|n| format!("a/{n}/+")).collect();
+        let filters: Vec<_> = filters.iter().map(|it| (it.as_str(), Default::default())).collect();
+        world.subscribe_with(reader, &filters, &[]);
+        let seen = world.seen(reader);
+        let retained = seen.iter().filter(|it| it.contains(" retain ")).count();
+        assert_eq!(retained, 2_000, "on {shards} shards");
+    }
+}
+
+#[test]
 fn a_full_session_may_subscribe_again_to_what_it_has() {
     let mut world = World::with(Settings { subscriptions_max: 2, ..Settings::default() });
     let reader = world.client("reader", 0);
