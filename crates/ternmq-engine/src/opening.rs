@@ -27,7 +27,7 @@ use crate::filter_tree::NodeId;
 use crate::interest::Entry;
 use crate::message::{Message, Publication, Stamp};
 use crate::node::envelope::Envelope;
-use crate::node::lane::Lanes;
+use crate::node::lane::{Asker, Lanes};
 use crate::outbox::Outbox;
 use crate::placement::ShardId;
 use crate::retained::PageLimit;
@@ -448,7 +448,7 @@ impl Shard {
                 if of_session.asked + size > ASKED_MAX_OF_SESSION || *asked + size > ASKED_MAX {
                     return true;
                 }
-                if !ready || !self.lanes.is_open(source.shard) {
+                if !ready || !self.lanes.is_open(source.shard, Asker::Shard) {
                     is_more = true;
                     continue;
                 }

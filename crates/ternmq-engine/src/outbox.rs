@@ -12,6 +12,7 @@ use ternmq_proto::{Properties, Qos};
 use crate::interest::Level;
 use crate::message::{Message, Origin, Publication, Publisher, Stamp};
 use crate::node::envelope::Sender;
+use crate::node::lane::Asker;
 use crate::placement::{PARTITIONS, PartitionId, ShardId, partition_of};
 use crate::publish::Routing;
 use crate::settings::Overflow;
@@ -224,13 +225,13 @@ impl Shard {
             let Some(entry) = self.outbox.entry(number) else { return true };
             let Some(left) = entry.left.as_mut() else { return true };
             let receipts = if let Some((shard, level)) = left.shards.front().copied() {
-                if !self.lanes.is_open(shard) {
+                if !self.lanes.is_open(shard, Asker::Outbox) {
                     return false;
                 }
                 left.shards.pop_front();
                 self.post_publication(publication, shard, level, routing)
             } else if left.retain {
-                if !self.lanes.is_open(owner) {
+                if !self.lanes.is_open(owner, Asker::Outbox) {
                     return false;
                 }
                 left.retain = false;

@@ -11,6 +11,7 @@ use crate::gate::{Acknowledgement, SlotId};
 use crate::interest::{Level, Route};
 use crate::message::{Origin, Publication, forwardable};
 use crate::node::envelope::{Envelope, Sender};
+use crate::node::lane::Asker;
 use crate::placement::{PARTITIONS, ShardId, partition_of_topic, shard_of};
 use crate::settings::Overflow;
 use crate::shard::{Fault, Flow, Held, Shard};
@@ -339,8 +340,9 @@ impl Shard {
         if from_outbox {
             return self.outbox.len() < self.settings.outbox_max as usize;
         }
-        let retained = !publish.retain || self.lanes.is_open(self.retained_owner(topic));
-        retained && route.shards.iter().all(|(shard, _)| self.lanes.is_open(*shard))
+        let is_open = |shard| self.lanes.is_open(shard, Asker::Publisher);
+        let retained = !publish.retain || is_open(self.retained_owner(topic));
+        retained && route.shards.iter().all(|(shard, _)| is_open(*shard))
     }
 
     fn code_of(&self, key: Key, routed: &Routed, route: &Route) -> ReasonCode {

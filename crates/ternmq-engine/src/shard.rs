@@ -24,7 +24,7 @@ use crate::interest::Interest;
 use crate::message::Stamp;
 use crate::node::envelope::{Envelope, Sender};
 use crate::node::host::CommitId;
-use crate::node::lane::Lanes;
+use crate::node::lane::{Asker, Lanes};
 use crate::opening::Openings;
 use crate::outbox::Outbox;
 use crate::output::BlockPool;
@@ -238,7 +238,7 @@ impl Shard {
 
     /// Whether no client's request would have to wait now.
     pub fn takes_anything(&self) -> bool {
-        self.lanes.all_open()
+        self.lanes.all_open(Asker::Publisher)
             && self.shares.has_room()
             && self.outbox.len() < self.settings.outbox_max as usize
     }

@@ -16,6 +16,7 @@ use crate::deliver::{Parcel, Terms};
 use crate::interest::Level;
 use crate::message::{Message, Publication};
 use crate::node::envelope::{Envelope, Join};
+use crate::node::lane::Asker;
 use crate::placement::{ShardId, partition_of_group, shard_of};
 use crate::session::{Membership, Ticket};
 use crate::settings::{Hasher, Overflow};
@@ -344,7 +345,7 @@ impl Shard {
     pub fn pump_errands(&mut self) {
         for index in 0..self.shares.errands.len() {
             let home = ShardId(index as u16);
-            while self.lanes.is_open(home)
+            while self.lanes.is_open(home, Asker::Shard)
                 && let Some(errand) = self.shares.errands[index].pop_front()
             {
                 self.lanes.request(home, &errand.envelope());
@@ -403,7 +404,7 @@ impl Shard {
 
     /// A join is answered when every shard knows of the group's interest.
     pub fn pump_joins(&mut self) {
-        while !self.shares.joins.is_empty() && self.lanes.all_open() {
+        while !self.shares.joins.is_empty() && self.lanes.all_open(Asker::Shard) {
             let Some((shard, waiter, group)) = self.shares.joins.pop_front() else { return };
             let then = Then::Joined { shard, waiter };
             let answer = self.waiters.insert(Waiter { waits: 1, then });
@@ -515,7 +516,8 @@ impl Shard {
             }
             let lanes = &self.lanes;
             let window = self.settings.share_window;
-            let Some(index) = group.choose(qos, window, |shard| lanes.is_open(shard)) else {
+            let Some(index) = group.choose(qos, window, |shard| lanes.is_open(shard, Asker::Group))
+            else {
                 let somebody = group.members.iter().any(|it| it.online);
                 let waits =
                     if qos == Qos::AtMostOnce { somebody } else { !group.members.is_empty() };

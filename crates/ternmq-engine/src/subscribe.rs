@@ -9,6 +9,7 @@ use ternmq_proto::{Packet, PacketId, Properties, ReasonCode, Version};
 
 use crate::interest::{Entry, Level};
 use crate::node::envelope::Envelope;
+use crate::node::lane::Asker;
 use crate::opening::Opening;
 use crate::placement::ShardId;
 use crate::session::Membership;
@@ -27,7 +28,7 @@ struct Wish<'a> {
 impl Shard {
     pub fn on_subscribe(&mut self, key: Key, packet: &Subscribe<'_>) -> Result<Flow, Fault> {
         let Some(session_key) = self.session_of(key) else { return Ok(Flow::Done) };
-        if !self.lanes.all_open() || !self.shares.has_room() {
+        if !self.lanes.all_open(Asker::Shard) || !self.shares.has_room() {
             return Ok(Flow::Blocked);
         }
         let identifier = packet.properties.subscription_identifiers().next().unwrap_or(0);
@@ -249,7 +250,7 @@ impl Shard {
 
     /// Tells changes of interest that nobody waits for, while there is credit.
     pub fn pump_interest(&mut self) {
-        while self.interest.has_changes() && self.lanes.all_open() {
+        while self.interest.has_changes() && self.lanes.all_open(Asker::Shard) {
             if let Some(node) = self.interest.next_change() {
                 self.announce(node, None);
             }

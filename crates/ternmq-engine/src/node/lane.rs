@@ -14,6 +14,19 @@ use crate::placement::ShardId;
 /// Bytes of requests that may wait for one shard; one large message may overdraw.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
 
+/// Who makes a request. Each keeps a part of the credit and of the bag from those above it, for
+/// there may always be more of these: publishers that never stop would keep the outbox from being
+/// routed, both a group's messages, and all of them what has to be told and settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// What a shard has to tell and to ask, so that others can go on. Also SUBSCRIBE.
+    Shard,
+    Group,
+    Outbox,
+    /// A client's PUBLISH.
+    Publisher,
+}
+
 #[derive(Debug)]
 pub struct Lanes {
     me: ShardId,
@@ -55,9 +68,14 @@ impl Lanes {
     }
 
     /// Whether a request to that shard may be made now.
-    pub fn is_open(&self, to: ShardId) -> bool {
+    pub fn is_open(&self, to: ShardId, asker: Asker) -> bool {
         let lane = &self.lanes[usize::from(to.0)];
-        to == self.me || (lane.outstanding < self.credit && lane.requests.len() < REQUEST_BYTES_MAX)
+        let parts = asker as u32;
+        let credit_kept = self.credit.div_ceil(8).saturating_mul(parts).min(self.credit - 1);
+        let bytes_kept = REQUEST_BYTES_MAX / 8 * parts as usize;
+        to == self.me
+            || (lane.outstanding < self.credit - credit_kept
+                && lane.requests.len() < REQUEST_BYTES_MAX - bytes_kept)
     }
 
     /// The other shards.
@@ -66,8 +84,8 @@ impl Lanes {
         (0..self.lanes.len() as u16).map(ShardId).filter(move |shard| *shard != me)
     }
 
-    pub fn all_open(&self) -> bool {
-        self.others().all(|shard| self.is_open(shard))
+    pub fn all_open(&self, asker: Asker) -> bool {
+        self.others().all(|shard| self.is_open(shard, asker))
     }
 
     /// Makes a request. The caller has asked [`Lanes::is_open`]; a subscription to many filters may

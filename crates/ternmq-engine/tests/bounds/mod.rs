@@ -69,6 +69,48 @@ fn all_retained_messages_of_many_filters_come_to_a_reader_that_reads() {
 }
 
 #[test]
+fn publishers_that_never_stop_do_not_starve_what_a_shard_owes() {
+    let mut world = World::with(Settings { shards: 2, lane_credit: 8, ..Settings::default() });
+    let on = |node: u16, name: &str| {
+        (0..)
+            .map(|n| format!("{name}{n}"))
+            .find(|id| ternmq_engine::shard_of(ternmq_engine::partition_of(id), 2).0 == node)
+            .unwrap()
+    };
+    let writer = world.client(&on(0, "writer"), 1_000);
+    let reader = world.client(&on(1, "reader"), 0);
+    let flooders: Vec<_> =
+        (0..3).map(|n| world.client(&on(0, &format!("flooder{n}")), 0)).collect();
+    world.subscribe(reader, "t", 2);
+    world.subscribe(reader, "flood", 0);
+    world.seen(reader);
+    // Half of the credit is under way when the flood begins, so that some comes back in each turn.
+    for _ in 0..2 {
+        for _ in 0..3 {
+            world.say_publish(flooders[0], "flood", "x", 0);
+        }
+        world.step();
+    }
+    let mut seen = Vec::new();
+    for step in 0..200 {
+        if step == 20 {
+            world.say_publish(writer, "t", "exactly once", 2);
+        }
+        for flooder in &flooders {
+            while world.unread(*flooder) < 10_000 {
+                world.say_publish(*flooder, "flood", "x", 0);
+            }
+        }
+        world.step();
+        seen.extend(world.seen(reader));
+        if seen.iter().any(|it| it.contains(" t ")) {
+            return;
+        }
+    }
+    panic!("the message was not delivered, {} others were", seen.len());
+}
+
+#[test]
 fn a_full_session_may_subscribe_again_to_what_it_has() {
     let mut world = World::with(Settings { subscriptions_max: 2, ..Settings::default() });
     let reader = world.client("reader", 0);

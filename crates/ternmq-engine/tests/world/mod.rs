@@ -157,6 +157,25 @@ impl World {
         retain: bool,
         more: &[Property<'_>],
     ) -> u16 {
+        let id = self.say_publish_with(client, topic, payload, qos, retain, more);
+        self.settle();
+        id
+    }
+
+    /// Publishes, and lets nothing happen yet.
+    pub fn say_publish(&mut self, client: ClientId, topic: &str, payload: &str, qos: u8) -> u16 {
+        self.say_publish_with(client, topic, payload, qos, false, &[])
+    }
+
+    fn say_publish_with(
+        &mut self,
+        client: ClientId,
+        topic: &str,
+        payload: &str,
+        qos: u8,
+        retain: bool,
+        more: &[Property<'_>],
+    ) -> u16 {
         let mut properties = PropertyBuf::new();
         for property in more {
             properties.push(*property);
@@ -172,7 +191,6 @@ impl World {
             payload: payload.as_bytes(),
         };
         self.send(client, &Packet::Publish(publish));
-        self.settle();
         id
     }
 
@@ -279,16 +297,20 @@ impl World {
     /// Turns the nodes until nothing moves.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
-            let mut moved = false;
-            for index in 0..self.nodes.len() {
-                moved |= self.turn(index);
-            }
-            moved |= self.carry();
-            if !moved {
+            if !self.step() {
                 return;
             }
         }
         panic!("the world does not come to rest");
+    }
+
+    /// One turn of every node, and what they said to each other.
+    pub fn step(&mut self) -> bool {
+        let mut moved = false;
+        for index in 0..self.nodes.len() {
+            moved |= self.turn(index);
+        }
+        moved | self.carry()
     }
 
     /// Everything that a client received since it was last asked.
