@@ -1,5 +1,6 @@
 //! Deadlines: keep alive, will delay, session expiry, the end of a pause. An entry that has become
-//! meaningless is not searched for and removed, but found so when it fires.
+//! meaningless is not searched for and removed, but found so when it fires; or when there are so
+//! many that they are all set anew, for a client that comes and goes leaves some each time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,6 +10,11 @@ use crate::shard::{Fault, Shard};
 use crate::slab::Key;
 use ternmq_proto::ReasonCode;
 use ternmq_proto::planted::{self, Bug};
+
+/// Entries beyond which the meaningless ones are looked for: so many, and so many for each
+/// connection and session, which have at most two that mean something.
+const TIMERS_MIN: usize = 1_024;
+const TIMERS_PER_OWNER: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -35,6 +41,10 @@ impl Timers {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
 
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn take_due(&mut self, now: u64) -> Option<Timer> {
         if self.next()? > now {
             return None;
@@ -45,12 +55,38 @@ impl Timers {
 
 impl Shard {
     pub fn handle_deadlines(&mut self) {
+        let owners = self.connections.len() + self.sessions.len();
+        if self.timers.len() > TIMERS_MIN + TIMERS_PER_OWNER * owners {
+            self.renew_timers();
+        }
         while let Some(timer) = self.timers.take_due(self.now.mono) {
             match timer {
                 Timer::KeepAlive(connection) => self.check_keep_alive(connection),
                 Timer::Pause(connection) => self.end_pause(connection),
                 Timer::Will(session) => self.check_will(session),
                 Timer::Expiry(session) => self.check_expiry(session),
+            }
+        }
+    }
+
+    /// Sets the deadlines that mean something, and forgets the others.
+    fn renew_timers(&mut self) {
+        self.timers = Timers::default();
+        for (key, connection) in self.connections.iter() {
+            if connection.phase != Phase::Closing && connection.silence_max > 0 {
+                let at = connection.heard + connection.silence_max;
+                self.timers.set(at, Timer::KeepAlive(key));
+            }
+            if let Wait::Paused(until) = connection.wait {
+                self.timers.set(until, Timer::Pause(key));
+            }
+        }
+        for (key, session) in self.sessions.iter().filter(|(_, it)| it.connection.is_none()) {
+            if session.will_due > 0 {
+                self.timers.set(self.now.mono_at(session.will_due), Timer::Will(key));
+            }
+            if session.expires > 0 {
+                self.timers.set(self.now.mono_at(session.expires), Timer::Expiry(key));
             }
         }
     }
@@ -116,6 +152,12 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::Attributes;
+    use crate::placement::ShardId;
+    use crate::settings::Settings;
+    use crate::time::SECOND;
+    use ternmq_proto::packet::{Connect, Will};
+    use ternmq_proto::{Properties, Property, PropertyBuf, Qos, Version};
 
     #[test]
     fn deadlines_come_in_order_and_not_before_their_time() {
@@ -129,5 +171,44 @@ mod tests {
         assert_eq!(timers.take_due(15), None);
         assert_eq!(timers.take_due(20), Some(Timer::Will(key(1))));
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_client_that_comes_and_goes_leaves_no_deadlines_behind() {
+        let mut shard = Shard::new(ShardId(0), Settings::default());
+        let mut properties = PropertyBuf::new();
+        properties.push(Property::SessionExpiryInterval(1_000_000));
+        let connect = Connect {
+            version: Version::V5,
+            clean_start: false,
+            keep_alive: 60_000,
+            client_id: "client",
+            will: Some(Will {
+                topic: "will",
+                payload: b"",
+                qos: Qos::AtMostOnce,
+                retain: false,
+                properties: Properties::EMPTY,
+            }),
+            user_name: None,
+            password: None,
+            properties: properties.as_properties(),
+            bridge: false,
+        };
+        for _ in 0..10_000 {
+            let key = shard.handle_connect(&connect, Attributes::default());
+            shard.release(key);
+            shard.handle_deadlines();
+            assert!(shard.timers.len() <= TIMERS_MIN + TIMERS_PER_OWNER * 2 + 2);
+        }
+        let pass = |shard: &mut Shard, seconds: u64| {
+            shard.now.mono += seconds * SECOND;
+            shard.now.wall += seconds * SECOND;
+            shard.handle_deadlines();
+        };
+        pass(&mut shard, 999_999);
+        assert_eq!(shard.sessions.len(), 1);
+        pass(&mut shard, 2);
+        assert_eq!(shard.sessions.len(), 0);
     }
 }
