@@ -244,6 +244,13 @@ impl Shares {
     }
 }
 
+impl Member {
+    fn can_take(&self, qos: Qos, window: u32) -> bool {
+        let free = qos.min(self.options.qos) == Qos::AtMostOnce || self.loans < window;
+        self.online && free
+    }
+}
+
 impl Group {
     fn level(&self) -> Level {
         let durable = |member: &Member| member.durable && member.options.qos != Qos::AtMostOnce;
@@ -279,13 +286,17 @@ impl Group {
         Some(message)
     }
 
+    /// Whether a member could take a message of this QoS, if it could be reached.
+    fn has_taker(&self, qos: Qos, window: u32) -> bool {
+        self.members.iter().any(|member| member.can_take(qos, window))
+    }
+
     /// The next member that can take a message of this QoS, in turn.
     fn choose(&mut self, qos: Qos, window: u32, open: impl Fn(ShardId) -> bool) -> Option<usize> {
         let count = self.members.len();
         let found = (0..count).map(|step| (self.turn + step) % count).find(|index| {
             let member = &self.members[*index];
-            let free = qos.min(member.options.qos) == Qos::AtMostOnce || member.loans < window;
-            member.online && free && open(member.shard)
+            member.can_take(qos, window) && open(member.shard)
         })?;
         self.turn = (found + 1) % count;
         Some(found)
@@ -522,7 +533,12 @@ impl Shard {
                 let waits =
                     if qos == Qos::AtMostOnce { somebody } else { !group.members.is_empty() };
                 if waits {
-                    return self.shares.make_busy(key);
+                    // For credit: that has to be looked at again. For a member that comes or
+                    // settles: that makes the group busy.
+                    if group.has_taker(qos, window) {
+                        self.shares.make_busy(key);
+                    }
+                    return;
                 }
                 group.pop();
                 self.stats.queued -= 1;
