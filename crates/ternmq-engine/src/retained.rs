@@ -5,7 +5,7 @@
 //! of looking at every topic. This is not a history, not a queue, and not a cache of the store.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -21,6 +21,9 @@ use crate::stats::DropReason;
 /// Topics looked at for one page, so that no query holds up a turn.
 const LOOKS_PER_PAGE: usize = 4_096;
 
+/// Expired messages forgotten at a time.
+const EXPIRED_AT_ONCE: usize = 1_024;
+
 /// In a key, `/` is NUL, which no topic holds: so bytes compare as levels do, and a topic stands
 /// right before everything below it.
 const SEPARATOR: u8 = 0;
@@ -30,6 +33,8 @@ const BEYOND: u8 = 0xff;
 #[derive(Debug, Default)]
 pub struct Retained {
     topics: BTreeMap<Box<[u8]>, Rc<Message>>,
+    /// Those that expire, by the wall clock at which they do.
+    expiring: BTreeSet<(u64, Box<[u8]>)>,
     bytes: u64,
 }
 
@@ -62,17 +67,41 @@ impl Retained {
     }
 
     pub fn set(&mut self, message: Rc<Message>) {
-        let topic = key(message.view().topic);
-        self.bytes += message.cost();
-        if let Some(before) = self.topics.insert(topic, message) {
-            self.bytes -= before.cost();
+        let topic = message.view().topic;
+        self.clear(topic);
+        let key = key(topic);
+        let expires = message.view().expires;
+        if expires > 0 {
+            self.expiring.insert((expires, key.clone()));
         }
+        self.bytes += message.cost();
+        self.topics.insert(key, message);
     }
 
     pub fn clear(&mut self, topic: &str) {
-        if let Some(before) = self.topics.remove(&*key(topic)) {
-            self.bytes -= before.cost();
+        let key = key(topic);
+        let Some(before) = self.topics.remove(&key) else { return };
+        self.bytes -= before.cost();
+        let expires = before.view().expires;
+        if expires > 0 {
+            self.expiring.remove(&(expires, key));
         }
+    }
+
+    /// Forgets what has expired, up to so many. `true`: there was something.
+    pub fn expire(&mut self, wall: u64, messages: usize) -> bool {
+        let mut is_changed = false;
+        for _ in 0..messages {
+            let Some((_, topic)) = self.expiring.first().filter(|(at, _)| *at <= wall) else {
+                break;
+            };
+            if let Some(message) = self.topics.remove(topic) {
+                self.bytes -= message.cost();
+            }
+            self.expiring.pop_first();
+            is_changed = true;
+        }
+        is_changed
     }
 
     /// The retained messages that match `filter`, in the order of their topics, from behind the
@@ -127,6 +156,7 @@ impl Shard {
     /// Keeps, replaces or clears the retained message of a topic that this shard owns.
     pub fn on_retain(&mut self, from: ShardId, sender: Sender, publication: &Publication<'_>) {
         let mut code = ReasonCode::Success;
+        self.expire_retained();
         if publication.payload.is_empty() && !planted::is(Bug::KeepEmptyRetained) {
             self.retained.clear(publication.topic);
         } else if self.retained_is_full(publication) {
@@ -139,6 +169,15 @@ impl Shard {
         self.stats.retained_bytes = self.retained.bytes();
         self.stage();
         self.hold(Held::Receipt { to: from, sender, code, retained: true });
+    }
+
+    /// A retained message that expires is one no longer (section 3.3.1.3).
+    pub fn expire_retained(&mut self) {
+        if self.retained.expire(self.now.wall, EXPIRED_AT_ONCE) {
+            self.stats.retained = self.retained.len();
+            self.stats.retained_bytes = self.retained.bytes();
+            self.stage();
+        }
     }
 
     fn retained_is_full(&self, publication: &Publication<'_>) -> bool {

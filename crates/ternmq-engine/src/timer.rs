@@ -59,6 +59,7 @@ impl Shard {
         if self.timers.len() > TIMERS_MIN + TIMERS_PER_OWNER * owners {
             self.renew_timers();
         }
+        self.expire_retained();
         while let Some(timer) = self.timers.take_due(self.now.mono) {
             match timer {
                 Timer::KeepAlive(connection) => self.check_keep_alive(connection),

@@ -136,3 +136,16 @@ fn retained_messages_of_one_reader_do_not_pause_anothers_publisher() {
     world.publish(writer, "other", "x", 0);
     assert_eq!(world.nodes[0].stats().paused, 0);
 }
+
+#[test]
+fn an_expired_retained_message_makes_room() {
+    let mut world = World::with(Settings { retained_count_max: 1, ..Settings::default() });
+    let writer = world.client("writer", 0);
+    world.publish_with(writer, "a", "x", 1, true, &[Property::MessageExpiryInterval(10)]);
+    world.publish_with(writer, "b", "x", 1, true, &[]);
+    world.pass(11);
+    assert_eq!(world.nodes[0].stats().retained, 0);
+    world.publish_with(writer, "b", "x", 1, true, &[]);
+    let expected = ["PUBACK #1 0x10", "PUBACK #2 0x97", "PUBACK #3 0x10"];
+    assert_eq!(world.seen(writer), expected);
+}
