@@ -4,7 +4,7 @@
 use ternmq_proto::packet::SubscriptionOptions;
 use ternmq_proto::packet::{RetainHandling, Suback, Subscribe, Unsuback, Unsubscribe};
 use ternmq_proto::planted::{self, Bug};
-use ternmq_proto::topic::{ShareName, parse_subscription};
+use ternmq_proto::topic::parse_subscription;
 use ternmq_proto::{Packet, PacketId, Properties, ReasonCode, Version};
 
 use crate::interest::{Entry, Level};
