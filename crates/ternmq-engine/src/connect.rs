@@ -66,7 +66,12 @@ impl Shard {
         }
         let present = self.take_session(key, connect, client_id, expiry_seconds);
         let assigned = attributes.assigned_client_id.is_some();
-        self.write_connack(key, connect, present, assigned, &attributes.authentication_data);
+        let data = &attributes.authentication_data;
+        if !self.write_connack(key, connect, present, assigned, data) {
+            self.refuse(key, ReasonCode::PacketTooLarge);
+            self.lose(key, None);
+            return key;
+        }
         if silence_max > 0 {
             self.timers.set(self.now.mono + silence_max, Timer::KeepAlive(key));
         }
@@ -451,24 +456,25 @@ impl Shard {
         present: bool,
         assigned: bool,
         authentication_data: &[u8],
-    ) {
+    ) -> bool {
+        let mut terms = PropertyBuf::new();
         let mut properties = PropertyBuf::new();
-        let response;
         if connect.version == Version::V5 {
-            self.push_terms(&mut properties, connect, key, assigned);
+            self.push_terms(&mut terms, connect, key, assigned);
             if let Some(connection) = self.connections.get(key)
                 && let Some(exchange) = &connection.exchange
             {
-                properties.push(Property::AuthenticationMethod(exchange.method()));
+                terms.push(Property::AuthenticationMethod(exchange.method()));
                 if !authentication_data.is_empty() {
-                    properties.push(Property::AuthenticationData(authentication_data));
+                    terms.push(Property::AuthenticationData(authentication_data));
                 }
             }
+            properties.extend(terms.as_properties());
             let asked = connect.properties.request_response_information().unwrap_or(false);
             if asked && !self.settings.response_prefix.is_empty() {
                 let id = self.session_of(key).and_then(|session| self.sessions.get(session));
                 let id = id.map_or("", |session| &*session.client_id);
-                response = format!("{}/{id}", self.settings.response_prefix);
+                let response = format!("{}/{id}", self.settings.response_prefix);
                 properties.push(Property::ResponseInformation(&response));
             }
         }
@@ -479,16 +485,17 @@ impl Shard {
             code: ReasonCode::Success,
             properties: properties.as_properties(),
         };
-        let without = Connack { properties: Properties::EMPTY, ..connack };
+        // The terms cannot be left out: the client would take what the standard assumes instead.
+        let without = Connack { properties: terms.as_properties(), ..connack };
         self.write_packet(key, &Packet::Connack(connack), Some(&Packet::Connack(without)));
-        // What is written waits in the output until `accept`. Nothing is, when the client takes no
-        // packet of that size.
-        if let Some(connection) = self.connections.get_mut(key)
-            && std::mem::take(&mut connection.dirty)
-        {
+        // What is written waits in the output until `accept`.
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let fits = std::mem::take(&mut connection.dirty);
+        if fits {
             let last = self.dirty.pop_back();
             debug_assert_eq!(last, Some(key));
         }
+        fits
     }
 
     fn push_terms(

@@ -719,3 +719,17 @@ fn who_has_as_many_subscriptions_as_there_may_be_can_renew_them() {
     world.subscribe(client, "$share/g/b", 0);
     assert!(world.seen(client)[0].ends_with("[00]"));
 }
+
+#[test]
+fn a_client_that_cannot_take_the_terms_is_refused_and_nobody_else_notices() {
+    on_any_number_of_shards(|world| {
+        let other = world.client("other", 0);
+        for (size, expected) in [(1, &["CLOSED"][..]), (5, &["CONNACK 0x95", "CLOSED"])] {
+            let small = [Property::MaximumPacketSize(size)];
+            let client = world.connect("small", Version::V5, true, 100, None, &small);
+            assert_eq!(world.seen(client), expected);
+        }
+        world.publish(other, "t", "x", 1);
+        assert_eq!(world.seen(other), ["PUBACK #1 0x10"]);
+    });
+}

@@ -44,7 +44,7 @@ impl Failure {
     /// Says it on standard error, and ends with its code.
     pub fn end(self) -> ExitCode {
         if let Some(message) = self.message {
-            eprintln!("error: {message}");
+            complain(format_args!("error: {message}"));
         }
         ExitCode::from(self.exit_code)
     }
@@ -63,7 +63,12 @@ pub fn line(text: impl Display) -> Result<(), Failure> {
 
 /// A note for the person who started the program, on standard error.
 pub fn note(text: impl Display) {
-    eprintln!("note: {text}");
+    complain(format_args!("note: {text}"));
+}
+
+/// A line on standard error. Where that cannot be written there is nobody to tell.
+fn complain(text: impl Display) {
+    drop(writeln!(io::stderr(), "{text}"));
 }
 
 fn cannot_write(error: &io::Error) -> Failure {
