@@ -561,6 +561,7 @@ fn terms(config: &Config, wire: &Wire, connect: &Connect<'_>, shard: u16) -> Con
         version: connect.version,
         clean_start: connect.clean_start,
         expiry_seconds: expiry_seconds.min(config.settings.session_expiry_max_seconds),
+        keep_alive_seconds: connect.keep_alive,
         receive_maximum: connect.properties.receive_maximum().unwrap_or(u16::MAX),
         packet_bytes_max: connect.properties.maximum_packet_size().unwrap_or(u32::MAX),
         will,

@@ -85,6 +85,8 @@ pub struct Connection {
     pub clean_start: bool,
     /// Session Expiry Interval in force; `u32::MAX`: never.
     pub expiry_seconds: u32,
+    /// 0: none.
+    pub keep_alive_seconds: u16,
     /// What the client allows the broker.
     pub receive_maximum: u16,
     /// The largest packet that the client takes.

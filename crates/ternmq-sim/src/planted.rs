@@ -6,8 +6,10 @@ use ternmq_sim::run::Outcome;
 
 use crate::args::Args;
 
-/// The bugs that the simulator is meant to find.
+/// The bugs that the simulator is meant to find. What only a hostile client or another examiner's
+/// codec can see is left to `ternmq-conformance`.
 const OURS: &[Bug] = &[
+    // Exactly once, order, durability, identifiers.
     Bug::DeliverQos2Again,
     Bug::AckBeforeCommit,
     Bug::ForgetPubrel,
@@ -21,6 +23,25 @@ const OURS: &[Bug] = &[
     Bug::LeakCredit,
     Bug::QueueOvertaken,
     Bug::QueueWithoutBound,
+    Bug::NoDupOnResume,
+    // Sessions, wills, subscriptions.
+    Bug::ForgetWill,
+    Bug::WillAfterDisconnect,
+    Bug::SessionPresentAlways,
+    Bug::KeepSessionOnCleanStart,
+    Bug::KeepAliveForever,
+    Bug::UnsubscribeKeeps,
+    Bug::SubackReversed,
+    // What a message looks like.
+    Bug::DeliverPublishedQos,
+    Bug::CopyRetainFlag,
+    Bug::NoLocalIgnored,
+    Bug::KeepEmptyRetained,
+    Bug::ExpiryNotReduced,
+    Bug::DeliverExpired,
+    Bug::OneIdentifier,
+    Bug::ShareToAll,
+    Bug::IgnorePacketSize,
 ];
 
 /// What became of one planted bug.

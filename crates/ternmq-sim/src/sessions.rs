@@ -183,6 +183,7 @@ mod tests {
             version: Version::V5,
             clean_start,
             expiry_seconds,
+            keep_alive_seconds: 0,
             receive_maximum: 10,
             packet_bytes_max: u32::MAX,
             will: None,

@@ -239,7 +239,13 @@ impl Writer<'_> {
     }
 
     fn restart(&mut self, client: ClientNo, with_state: bool, silently: bool) -> Action {
-        Action::Restart { client, with_state, silently, away: self.rng.skewed(200, 200_000) }
+        // Long enough for the keep alive to run out, where nobody else tells the broker.
+        let away = if silently && self.rng.chance(300) {
+            self.rng.between(1_500_000, 8_000_000)
+        } else {
+            self.rng.skewed(200, 200_000)
+        };
+        Action::Restart { client, with_state, silently, away }
     }
 }
 

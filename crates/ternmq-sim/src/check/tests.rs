@@ -84,6 +84,7 @@ impl Script {
             version: Version::V5,
             clean_start,
             expiry_seconds,
+            keep_alive_seconds: 0,
             receive_maximum: 2,
             packet_bytes_max: 100,
             will,
@@ -646,6 +647,24 @@ fn a_lie_about_the_session_is_noticed() {
         script.greet(connection, wrong);
         script
     });
+}
+
+#[test]
+fn a_connection_that_outlives_its_keep_alive_is_noticed() {
+    for closes in [false, true] {
+        only_wrong_breaks("keep-alive", |wrong| {
+            let mut script = Script::new();
+            let connection = script.client(0);
+            script.history.connections[0].keep_alive_seconds = 10;
+            script.at += if wrong { 22 } else { 20 } * SECOND;
+            if closes {
+                script.close(connection, Ending::ByBroker);
+            } else {
+                script.client(1);
+            }
+            script
+        });
+    }
 }
 
 #[test]
