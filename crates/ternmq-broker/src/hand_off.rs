@@ -80,6 +80,7 @@ impl Door {
 #[derive(Debug)]
 pub struct Seats {
     taken: AtomicUsize,
+    most: AtomicUsize,
     max: usize,
 }
 
@@ -90,12 +91,17 @@ pub struct Seat(Arc<Seats>);
 impl Seats {
     /// Room for `max` clients.
     pub fn new(max: usize) -> Arc<Seats> {
-        Arc::new(Seats { taken: AtomicUsize::new(0), max })
+        Arc::new(Seats { taken: AtomicUsize::new(0), most: AtomicUsize::new(0), max })
     }
 
     /// How many are taken.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// How many were taken at once, at the most.
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
     }
 
     /// Whether a further client would find no place.
@@ -106,10 +112,9 @@ impl Seats {
     /// Takes a place, if there is one.
     pub fn take(self: &Arc<Seats>) -> Option<Seat> {
         let more = |taken| (taken < self.max).then_some(taken + 1);
-        self.taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
-            .then(|| Seat(Arc::clone(self)))
+        let before = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        self.most.fetch_max(before + 1, Ordering::Relaxed);
+        Some(Seat(Arc::clone(self)))
     }
 }
 

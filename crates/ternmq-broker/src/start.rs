@@ -34,13 +34,14 @@ pub fn start(config: &Config, mechanisms: Arc<dyn Mechanisms>) -> Result<Broker,
     let Listening { acceptors, addresses } = Listening::open(config)?;
     let (notice_sender, notices) = channel();
     let clock = Clock::start();
-    let shards = Shards::make(config, clock, &notice_sender)
+    let seats = Seats::new(connections_max(config));
+    let shards = Shards::make(config, clock, &notice_sender, &seats)
         .map_err(|error| StartError::System { what: "make a poll for a shard", error })?;
     let guests_max = config.limit.pending_connections as usize;
     let lobby = Lobby::new(lobby::Plan {
         acceptors,
         doors: shards.doors.clone(),
-        seats: Seats::new(connections_max(config)),
+        seats,
         mechanisms,
         guests_max,
         connect_time: config.limit.connect_time,
@@ -110,7 +111,12 @@ struct Shards {
 }
 
 impl Shards {
-    fn make(config: &Config, clock: Clock, notices: &Sender<Notice>) -> io::Result<Shards> {
+    fn make(
+        config: &Config,
+        clock: Clock,
+        notices: &Sender<Notice>,
+        seats: &Arc<Seats>,
+    ) -> io::Result<Shards> {
         let count = match config.shards {
             0 => machine::cores().min(usize::from(SHARDS_MAX)),
             count => usize::from(count.min(SHARDS_MAX)),
@@ -120,7 +126,8 @@ impl Shards {
         let polls = (0..count).map(|_| ShardThread::poll()).collect::<io::Result<Vec<_>>>()?;
         let bells: Vec<_> = polls.iter().map(|(_, bell)| Arc::clone(bell)).collect();
         let boards: Arc<[_]> = (0..count).map(|_| Arc::new(Board::default())).collect();
-        let mut sys_topics = SysTopics::new(Arc::clone(&boards), config.sys.interval);
+        let mut sys_topics =
+            SysTopics::new(Arc::clone(&boards), Arc::clone(seats), config.sys.interval);
         let mut parts = Vec::with_capacity(count);
         let mut doors = Vec::with_capacity(count);
         for (number, ((poll, bell), mail)) in

@@ -13,6 +13,7 @@ use ternmq_proto::Qos;
 
 use crate::board::{self, Board};
 use crate::clock::micros;
+use crate::hand_off::Seats;
 
 /// Publishes the topics every now and then.
 pub struct SysTopics {
@@ -23,20 +24,24 @@ pub struct SysTopics {
     /// What the engine had no room for yet.
     pending: VecDeque<(String, String)>,
     started: Option<u64>,
-    clients_max: u64,
+    seats: Arc<Seats>,
     loads: Vec<Load>,
 }
 
 impl SysTopics {
-    /// For the figures on `boards`; `None` when they are not wanted at all.
-    pub fn new(boards: Arc<[Arc<Board>]>, interval: Duration) -> Option<SysTopics> {
+    /// For the figures on `boards`, and the most clients that sat on `seats`; `None` when they are not wanted at all.
+    pub fn new(
+        boards: Arc<[Arc<Board>]>,
+        seats: Arc<Seats>,
+        interval: Duration,
+    ) -> Option<SysTopics> {
         (!interval.is_zero()).then(|| SysTopics {
             boards,
             interval_us: micros(interval),
             next: 0,
             pending: VecDeque::new(),
             started: None,
-            clients_max: 0,
+            seats,
             loads: LOADS.iter().map(|(name, figure)| Load::new(name, *figure)).collect(),
         })
     }
@@ -69,13 +74,12 @@ impl SysTopics {
         let is_first = self.started.is_none();
         let started = *self.started.get_or_insert(now.mono);
         let uptime_seconds = (now.mono - started) / 1_000_000;
-        self.clients_max = self.clients_max.max(stats.connections);
         let mut topics = VecDeque::new();
         let mut say = |name: &str, value: String| {
             topics.push_back((format!("$SYS/broker/{name}"), value));
         };
         say("uptime", format!("{uptime_seconds} seconds"));
-        say("clients/maximum", self.clients_max.to_string());
+        say("clients/maximum", self.seats.most().to_string());
         for (name, figure) in FIGURES {
             say(name, figure(stats).to_string());
         }
@@ -163,7 +167,8 @@ mod tests {
 
     fn topics_of(stats: Stats, seconds: &[u64]) -> VecDeque<(String, String)> {
         let board = Arc::new(Board::default());
-        let mut sys = SysTopics::new(Arc::from([board]), Duration::from_secs(10)).expect("wanted");
+        let mut sys = SysTopics::new(Arc::from([board]), Seats::new(9), Duration::from_secs(10))
+            .expect("wanted");
         let mut last = VecDeque::new();
         for second in seconds {
             last = sys.topics(&stats, Now { mono: second * 1_000_000, wall: 0 });
@@ -219,6 +224,6 @@ mod tests {
 
     #[test]
     fn an_interval_of_nothing_means_never() {
-        assert!(SysTopics::new(Arc::from([]), Duration::ZERO).is_none());
+        assert!(SysTopics::new(Arc::from([]), Seats::new(9), Duration::ZERO).is_none());
     }
 }
